@@ -1,0 +1,137 @@
+//! Engine adapters: (engine, backend, profile) becomes processes to launch, as data. Nothing else knows what an engine's command line is.
+
+mod builtin;
+
+use schemas::{
+    plan::{AttachPlan, EnginePlan, Model, Tier},
+    profile::Profile,
+    scenario::{Backend, Engine, EngineKind, Remote},
+};
+
+/// Tokens that LMCache and the built-in engine find and load as one.
+pub const CHUNK_TOKENS: u32 = 256;
+
+/// One engine of a scenario, with everything an adapter may look at.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// Name in the scenario file.
+    pub name: &'a str,
+    /// Place in the scenario file.
+    pub index: usize,
+    /// As the scenario says.
+    pub engine: &'a Engine,
+    /// The model as it will be used.
+    pub model: &'a Model,
+    /// How scenarios run on this host.
+    pub profile: &'a Profile,
+    /// `-p`: the port that the engine has to take.
+    pub fixed_port: Option<u16>,
+    /// The plan's seed.
+    pub seed: u64,
+}
+
+/// An engine that can run here.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Planned {
+    /// With its launches.
+    pub engine: EnginePlan,
+    /// What a user should know.
+    pub warnings: Vec<String>,
+}
+
+/// An engine that cannot run here: planned, counted and shown, without launches.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unsupported {
+    /// Without launches.
+    pub engine: EnginePlan,
+    /// In words, for a user.
+    pub reason: String,
+}
+
+/// Plans one engine.
+///
+/// # Errors
+/// [`Unsupported`], with the reason.
+pub fn plan(request: &Request<'_>) -> Result<Planned, Box<Unsupported>> {
+    let engine = shell(request);
+    let planned = if request.engine.attach.is_some() {
+        Ok((engine.clone(), Vec::new()))
+    } else {
+        match engine.kind {
+            Some(EngineKind::Builtin) => builtin::launches(request).map(|(launches, promises_hits)| {
+                (EnginePlan { launches, promises_hits, ..engine.clone() }, Vec::new())
+            }),
+            Some(EngineKind::Vllm) | None => {
+                Err("this version starts the built-in engine only (`kind = \"builtin\"`)".to_owned())
+            }
+        }
+    };
+    match planned {
+        Ok((engine, warnings)) => Ok(Planned { engine, warnings }),
+        Err(reason) => Err(Box::new(Unsupported { engine, reason })),
+    }
+}
+
+/// What is known of an engine before its adapter looks at it.
+fn shell(request: &Request<'_>) -> EnginePlan {
+    let kind = match &request.engine.attach {
+        Some(_) => None,
+        None if request.model.used.starts_with("builtin:") => Some(EngineKind::Builtin),
+        None => Some(request.engine.kind.unwrap_or(request.profile.engine)),
+    };
+    let tiers = request.engine.backend.as_ref().map(tiers).unwrap_or_default();
+    let baseline = request.engine.backend.as_ref().is_some_and(|backend| backend.none.is_some());
+    EnginePlan {
+        name: request.name.to_owned(),
+        kind,
+        backend: describe(request.engine.backend.as_ref(), &tiers),
+        promises_hits: !tiers.is_empty(),
+        tiers,
+        baseline,
+        chunk_tokens: request.engine.lmcache.as_ref().and_then(|l| l.chunk_size).unwrap_or(CHUNK_TOKENS),
+        paced: request.engine.paced.is_some(),
+        launches: Vec::new(),
+        attach: request
+            .engine
+            .attach
+            .as_ref()
+            .map(|attach| AttachPlan { url: attach.url.clone(), api_key_env: attach.api_key_env.clone() }),
+    }
+}
+
+/// The stack near to far.
+fn tiers(backend: &Backend) -> Vec<Tier> {
+    let mut tiers = Vec::new();
+    let mut push = |name: &str, capacity_bytes: Option<u64>| tiers.push(Tier { name: name.into(), capacity_bytes });
+    if let Some(prefix) = &backend.prefix {
+        push("prefix", prefix.capacity.map(|capacity| capacity.0));
+    }
+    if let Some(cpu) = &backend.local_cpu {
+        push("local-cpu", Some(cpu.capacity.0));
+    }
+    if let Some(disk) = &backend.local_disk {
+        push("local-disk", Some(disk.capacity.0));
+    }
+    match &backend.remote {
+        Some(Remote::Lm(_)) => push("remote.lm", None),
+        Some(Remote::Redis(redis)) => push("remote.redis", redis.capacity.map(|capacity| capacity.0)),
+        Some(Remote::Valkey(valkey)) => push("remote.valkey", valkey.capacity.map(|capacity| capacity.0)),
+        Some(Remote::RedisSentinel(_)) => push("remote.redis-sentinel", None),
+        None => {}
+    }
+    tiers
+}
+
+fn describe(backend: Option<&Backend>, tiers: &[Tier]) -> String {
+    match backend {
+        None => "unknown".to_owned(),
+        Some(_) if tiers.is_empty() => "none".to_owned(),
+        Some(_) => {
+            let words = tiers.iter().map(|tier| match tier.capacity_bytes {
+                Some(bytes) => format!("{} {}", tier.name, schemas::quantity::Bytes(bytes)),
+                None => tier.name.clone(),
+            });
+            words.collect::<Vec<_>>().join(" + ")
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The engines that live now: started sidecars first, watched, stopped in the opposite order.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use schemas::{
+    manifest::ProcessRecord,
+    plan::{Launch, Plan},
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{Dispatcher, ExecuteError, Stop};
+use crate::{
+    clock::RunClock,
+    event::EventKind,
+    folder::RunFolder,
+    load::Target,
+    process::{Death, Interruption, Interruptions, Ports, Process, RunSettings, Supervisor},
+    telemetry::Watched,
+};
+
+/// Processes of the run, by engine.
+pub struct Live<'a> {
+    plan: &'a Plan,
+    supervisor: Option<Supervisor>,
+    ports: Ports,
+    watched: Watched,
+    interrupted: CancellationToken,
+    processes: BTreeMap<usize, Vec<Process>>,
+    deaths: mpsc::UnboundedReceiver<Death>,
+    died: mpsc::UnboundedSender<Death>,
+}
+
+impl<'a> Live<'a> {
+    /// Nothing lives yet. From here on signals are events, and not the runner's end.
+    pub fn new(
+        folder: &RunFolder,
+        clock: RunClock,
+        plan: &'a Plan,
+        watched: Watched,
+        interrupted: CancellationToken,
+    ) -> Result<Self, ExecuteError> {
+        let system = |action: &'static str| move |source| ExecuteError::System { action, source };
+        let executable: PathBuf = std::env::current_exe().map_err(system("find the runner's own executable"))?;
+        let supervisor = Supervisor::new(RunSettings {
+            // The folder's name alone is not unique on a host.
+            run_id: format!("{}-{}-{}", plan.scenario, folder.run_id(), std::process::id()),
+            run_folder: folder.path().to_owned(),
+            executable,
+            now_ns: Arc::new(move || clock.now_ns()),
+        })
+        .map_err(|error| ExecuteError::System { action: "make the run's folders", source: error.source })?;
+        let mut interruptions = Interruptions::listen().map_err(system("listen to signals"))?;
+        let (kill_now, orderly) = (supervisor.kill_now().clone(), interrupted.clone());
+        tokio::spawn(async move {
+            loop {
+                match interruptions.next().await {
+                    Interruption::Orderly => orderly.cancel(),
+                    Interruption::Now => kill_now.cancel(),
+                }
+            }
+        });
+        let (died, deaths) = mpsc::unbounded_channel();
+        Ok(Self {
+            plan,
+            supervisor: Some(supervisor),
+            ports: Ports::new(),
+            watched,
+            interrupted,
+            processes: BTreeMap::new(),
+            deaths,
+            died,
+        })
+    }
+
+    /// The next end of a process that nobody asked for.
+    pub async fn death(&mut self) -> Death {
+        match self.deaths.recv().await {
+            Some(death) => death,
+            // `self` holds a sender, so the channel stays open.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Where an engine is asked.
+    ///
+    /// # Errors
+    /// In words, when an attached engine's URL or key cannot be used.
+    pub fn target(&self, engine: usize) -> Result<Target, Stop> {
+        let plan = &self.plan.engines[engine];
+        match &plan.attach {
+            None => Ok(Target::local(self.ports.number(&plan.name).unwrap_or_default())),
+            Some(attach) => {
+                let target = Target::from_url(&attach.url)?;
+                match attach.api_key_env.as_deref().and_then(|variable| std::env::var(variable).ok()) {
+                    Some(key) => Ok(target.with_key(&key)?),
+                    None => Ok(target),
+                }
+            }
+        }
+    }
+
+    /// Processes of an engine that have counters: name and URL.
+    pub fn counters(&self, engine: usize) -> Vec<(String, String)> {
+        let Some(supervisor) = &self.supervisor else { return Vec::new() };
+        let symbols = supervisor.symbols(&self.ports);
+        let launches = self.plan.engines[engine].launches.iter();
+        launches
+            .filter_map(|launch| Some((launch.name.clone(), symbols.fill(launch.metrics_url.as_ref()?).ok()?)))
+            .collect()
+    }
+
+    /// Kills strays and removes what is left; in words, what there was.
+    pub async fn sweep(&mut self) -> Vec<String> {
+        let Some(supervisor) = self.supervisor.take() else { return Vec::new() };
+        let report = supervisor.sweep().await;
+        let strays = report.strays.iter().map(|stray| format!("process {} ({}) had to be killed after the run", stray.pid, stray.name));
+        let left = report.left.into_iter().map(|left| format!("could not be removed: {left}"));
+        strays.chain(left).collect()
+    }
+}
+
+impl Dispatcher<'_> {
+    /// Starts all processes of a group of engines, one after another.
+    pub(super) async fn start(&mut self, group: &[usize]) -> Result<(), Stop> {
+        let plan = self.plan;
+        for engine in group {
+            for launch in &plan.engines[*engine].launches {
+                self.live.ports.reserve(launch).map_err(|error| {
+                    Stop::Failed(format!("{} cannot start: {error}", launch.name))
+                })?;
+            }
+        }
+        for engine in group {
+            for launch in &plan.engines[*engine].launches {
+                self.start_one(*engine, launch).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn start_one(&mut self, engine: usize, launch: &Launch) -> Result<(), Stop> {
+        if self.interrupted.is_cancelled() {
+            return Err(Stop::Interrupted);
+        }
+        let Some(supervisor) = &self.live.supervisor else {
+            return Err(Stop::Failed("the run's processes were swept already".to_owned()));
+        };
+        let starting = supervisor
+            .spawn(launch, &mut self.live.ports)
+            .map_err(|error| Stop::Failed(error.to_string()))?;
+        let log = starting.log().to_owned();
+        self.emit(EventKind::ProcessStarting { name: launch.name.clone(), log })?;
+        let deadline = Duration::from_nanos(self.plan.ready_timeout_ns);
+        let interrupted = self.live.interrupted.clone();
+        let ready = tokio::select! {
+            ready = starting.ready(deadline, &interrupted) => ready,
+            death = self.live.death() => return Err(Stop::Failed(death.to_string())),
+        };
+        match ready {
+            Ok(process) => {
+                let record = process.record();
+                let took_ns = record.ready_ns.unwrap_or(record.started_ns).saturating_sub(record.started_ns);
+                self.live.watched.add(&launch.name, process.guard_pid().cast_unsigned());
+                let (died, exited) = (self.live.died.clone(), process.exited());
+                tokio::spawn(async move {
+                    // Nobody listens any more when the run is over.
+                    let _ = died.send(exited.await);
+                });
+                self.live.processes.entry(engine).or_default().push(process);
+                self.emit(EventKind::ProcessReady { name: launch.name.clone(), took_ns })?;
+                Ok(())
+            }
+            Err(_) if interrupted.is_cancelled() => Err(Stop::Interrupted),
+            Err(error) => {
+                let text = error.to_string();
+                if let Some(record) = error.record {
+                    self.ended(record)?;
+                }
+                Err(Stop::Failed(text))
+            }
+        }
+    }
+
+    /// Stops everything that lives: each engine before its sidecars.
+    pub(super) async fn stop(&mut self) -> Result<(), Stop> {
+        let mut records: Vec<ProcessRecord> = Vec::new();
+        for (_, processes) in std::mem::take(&mut self.live.processes).into_iter().rev() {
+            for process in processes.into_iter().rev() {
+                self.live.watched.remove(process.name());
+                records.push(process.stop().await);
+            }
+        }
+        for record in records {
+            self.ended(record)?;
+        }
+        Ok(())
+    }
+}

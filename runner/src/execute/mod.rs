@@ -1,0 +1,355 @@
+//! The dispatcher: it owns a run's state, signals and sinks, and asks executors (processes, the load client) in one order.
+
+mod engines;
+mod order;
+mod prepare;
+mod turn;
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use schemas::{
+    manifest::{ClientRecord, Ending, Heartbeat, Manifest, ProcessRecord},
+    plan::{FORMAT, Plan},
+    row::Row,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::RunClock,
+    event::EventKind,
+    folder::{FolderError, RunFolder},
+    host,
+    load::{Client, ClientError},
+    model_facts::{self, ModelError},
+    plan::running_engines,
+    progress::{Progress, Verbosity},
+    prompt::{self, PromptError, TemplateOverhead, TextSource, TrialPrompts},
+    read::Loaded,
+    record::{RecordError, Recorder},
+    telemetry::{Telemetry, Watched},
+};
+use engines::Live;
+use order::Slot;
+
+/// Words of the text whose template overhead is asked for.
+const SAMPLE_TOKENS: u32 = 16;
+
+/// What a run is told besides its plan.
+#[derive(Debug)]
+pub struct RunInput<'a> {
+    /// The scenario file.
+    pub loaded: &'a Loaded,
+    /// What to do.
+    pub plan: &'a Plan,
+    /// Why this profile.
+    pub profile_reason: &'a str,
+    /// Cores of the runner's request path.
+    pub client_cores: &'a [u32],
+    /// Where run folders go.
+    pub outputs: &'a std::path::Path,
+    /// How much is printed.
+    pub verbosity: Verbosity,
+}
+
+/// Where a run was recorded, and how it ended.
+#[derive(Debug)]
+pub struct Executed {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// How it ended.
+    pub ending: Ending,
+}
+
+/// Why a run could not even be recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecuteError {
+    /// The run folder.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The journals.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The load client's threads.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// Texts of exact length.
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
+    /// The model's tokenizer.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A thread, a signal handler, the runner's own path.
+    #[error("cannot {action}: {source}")]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
+
+/// Why a run stops before its end.
+#[derive(Debug)]
+enum Stop {
+    /// By the user.
+    Interrupted,
+    /// In words, with the log's last lines.
+    Failed(String),
+}
+
+impl<E: std::error::Error> From<E> for Stop {
+    fn from(error: E) -> Self {
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let cause_text = cause.to_string();
+            if !text.contains(&cause_text) {
+                text = format!("{text}: {cause_text}");
+            }
+            source = cause.source();
+        }
+        Self::Failed(text)
+    }
+}
+
+/// Runs one plan and records it. Whatever happens, the processes are gone and the rows on disk when this returns.
+///
+/// # Errors
+/// When nothing could be recorded; everything else is an [`Ending`].
+pub async fn run(input: RunInput<'_>) -> Result<Executed, ExecuteError> {
+    let started = jiff::Timestamp::now();
+    let clock = RunClock::start();
+    let utc = started.strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
+    let folder = RunFolder::create(input.outputs, &input.plan.scenario, &utc)?;
+    folder.write("scenario.toml", input.loaded.text.as_bytes())?;
+    folder.write("plan.json", &json(input.plan))?;
+
+    let nonce: u64 = rand::random();
+    let manifest = Manifest {
+        format: FORMAT,
+        run_id: folder.run_id().to_owned(),
+        scenario_path: input.loaded.path.display().to_string(),
+        profile: input.plan.profile.clone(),
+        profile_reason: input.profile_reason.to_owned(),
+        started: started.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        ended: None,
+        started_monotonic_ns: clock.to_monotonic_ns(0),
+        ending: None,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        versions: indexmap::IndexMap::from([("runner".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
+        host: host::describe(),
+        git_commit: host::git_commit(&input.loaded.path),
+        command_line: std::env::args().collect(),
+        salt_nonce: format!("{nonce:016x}"),
+        prompt_fingerprint: None,
+        processes: Vec::new(),
+        client: None,
+        warnings: input.plan.warnings.clone(),
+    };
+    folder.write("manifest.json", &json(&manifest))?;
+
+    let recorder = Recorder::start(&folder)?;
+    let watched = Watched::default();
+    let telemetry = Telemetry::start(clock, watched.clone(), recorder.sender()?)
+        .map_err(|source| ExecuteError::System { action: "start the telemetry thread", source })?;
+    let client = Client::spawn(clock, input.client_cores)?;
+    let texts = TextSource::new(model_facts::tokenizer(&input.plan.model.used)?, input.plan.seed)?;
+    let running = running_engines(input.plan);
+    let interrupted = CancellationToken::new();
+    let live = Live::new(&folder, clock, input.plan, watched, interrupted.clone())?;
+
+    let mut dispatcher = Dispatcher {
+        plan: input.plan,
+        clock,
+        progress: Progress::new(input.plan, &running, input.verbosity),
+        recorder,
+        client,
+        texts: Arc::new(texts),
+        nonce,
+        live,
+        interrupted,
+        overheads: BTreeMap::new(),
+        fingerprints: BTreeMap::new(),
+        heartbeats: Vec::new(),
+        pilots: BTreeMap::new(),
+        manifest,
+    };
+    dispatcher.emit(EventKind::RunStarted { folder: folder.path().to_owned() })?;
+    let ran = dispatcher.all(&running).await;
+    let ended = dispatcher.end().await;
+    drop(telemetry);
+
+    let ending = match (ran, ended) {
+        (Ok(()), Ok(())) => Ending::Complete,
+        (Err(Stop::Interrupted), _) => Ending::Interrupted,
+        (Err(Stop::Failed(reason)), _) | (Ok(()), Err(Stop::Failed(reason))) => Ending::Failed { reason },
+        (Ok(()), Err(Stop::Interrupted)) => Ending::Interrupted,
+    };
+    dispatcher.progress.show(&EventKind::RunEnded(ending.clone()));
+    let Dispatcher { recorder, mut manifest, client, heartbeats, fingerprints, .. } = dispatcher;
+    drop(client);
+    let recorded = recorder.finish();
+    let ending = match recorded {
+        Ok(()) => ending,
+        Err(error) => Ending::Failed { reason: error.to_string() },
+    };
+    manifest.ended = Some(jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    manifest.ending = Some(ending.clone());
+    manifest.prompt_fingerprint = fingerprint(&fingerprints);
+    manifest.client = Some(ClientRecord {
+        cpu_ns: crate::clock::process_cpu_ns(),
+        peak_rss_bytes: host::peak_rss_bytes(),
+        heartbeat: heartbeats,
+    });
+    folder.write("manifest.json", &json(&manifest))?;
+    folder.remove_empty_rooms();
+    Ok(Executed { folder: folder.path().to_owned(), ending })
+}
+
+/// A run's state.
+struct Dispatcher<'a> {
+    plan: &'a Plan,
+    clock: RunClock,
+    progress: Progress,
+    recorder: Recorder,
+    client: Client,
+    texts: Arc<TextSource>,
+    nonce: u64,
+    live: Live<'a>,
+    interrupted: CancellationToken,
+    /// What the chat template adds, by engine, where `/tokenize` told.
+    overheads: BTreeMap<usize, TemplateOverhead>,
+    fingerprints: BTreeMap<(usize, u32), String>,
+    heartbeats: Vec<Heartbeat>,
+    /// TTFTs of later requests in seconds, by (experiment, engine) and trial: what `until` looks at.
+    pilots: BTreeMap<(usize, usize), BTreeMap<u32, Vec<f64>>>,
+    manifest: Manifest,
+}
+
+impl Dispatcher<'_> {
+    fn emit(&mut self, event: EventKind) -> Result<(), RecordError> {
+        self.progress.show(&event);
+        self.recorder.record(event)
+    }
+
+    /// Everything that the plan says.
+    async fn all(&mut self, running: &[usize]) -> Result<(), Stop> {
+        for group in order::groups(self.plan, running) {
+            self.start(&group).await?;
+            self.prepare(&group).await?;
+            for experiment in 0..self.plan.experiments.len() {
+                self.experiment(experiment, &group).await?;
+            }
+            self.stop().await?;
+        }
+        Ok(())
+    }
+
+    /// All trials of one experiment on the engines that live now.
+    async fn experiment(&mut self, experiment: usize, group: &[usize]) -> Result<(), Stop> {
+        let mut trials = self.plan.trials.at_least;
+        let mut trial = 0;
+        while trial < trials {
+            let prompts = self.prompts(experiment, trial)?;
+            for slot in order::trial(experiment, trial, group) {
+                self.turn(slot, &prompts).await?;
+            }
+            trial += 1;
+            if trial == self.plan.trials.at_least {
+                trials = self.trials_needed(experiment, group);
+                self.announce_more(experiment, group, trials - trial);
+            }
+        }
+        Ok(())
+    }
+
+    fn announce_more(&mut self, experiment: usize, group: &[usize], trials: u32) {
+        let requests = &self.plan.experiments[experiment].requests;
+        let times = u64::from(trials) * group.len() as u64;
+        let tokens: u64 = requests.iter().map(crate::progress::planned_tokens).sum();
+        self.progress.extend(requests.len() as u64 * times, tokens * times);
+    }
+
+    fn prompts(&mut self, experiment: usize, trial: u32) -> Result<TrialPrompts, PromptError> {
+        let prompts = prompt::build(
+            &self.texts,
+            &self.plan.experiments[experiment],
+            experiment as u32,
+            trial,
+            self.nonce,
+            &self.plan.model.served_name,
+        )?;
+        self.fingerprints.insert((experiment, trial), prompts.fingerprint().to_owned());
+        Ok(prompts)
+    }
+
+    /// Stops what still lives, in order, whatever went wrong before.
+    async fn end(&mut self) -> Result<(), Stop> {
+        let stopped = self.stop().await;
+        let left = self.live.sweep().await;
+        for text in left {
+            self.warn(text)?;
+        }
+        stopped
+    }
+
+    fn warn(&mut self, text: String) -> Result<(), RecordError> {
+        self.manifest.warnings.push(text.clone());
+        self.emit(EventKind::Warning(text))
+    }
+
+    fn ended(&mut self, record: ProcessRecord) -> Result<(), RecordError> {
+        self.manifest.processes.push(record.clone());
+        self.emit(EventKind::ProcessEnded(record))
+    }
+
+    fn remember(&mut self, slot: Slot, row: &Row) {
+        use schemas::row::{Outcome, RequestKind};
+        let ttft_ns = row.first_content_ns.zip(row.sent_ns).map(|(first, sent)| first.saturating_sub(sent));
+        if let (Some(ttft_ns), Outcome::Ok, false) = (ttft_ns, row.outcome, row.kind == RequestKind::Cold) {
+            let trials = self.pilots.entry((slot.experiment, slot.engine)).or_default();
+            trials.entry(slot.trial).or_default().push(ttft_ns as f64 / 1e9);
+        }
+    }
+
+    /// Stein's second stage: how many trials `until` asks for, after the pilot.
+    fn trials_needed(&self, experiment: usize, group: &[usize]) -> u32 {
+        let trials = &self.plan.trials;
+        let Some((_, half_width)) = trials.until else { return trials.at_most };
+        let medians = |engine: usize| -> Vec<f64> {
+            let by_trial = self.pilots.get(&(experiment, engine)).into_iter().flatten();
+            by_trial.filter_map(|(_, values)| reports::stats::median(values)).collect()
+        };
+        let baseline = group.iter().find(|engine| self.plan.engines[**engine].baseline);
+        let needed = group.iter().filter(|engine| Some(*engine) != baseline).map(|engine| {
+            let logs: Vec<f64> = match baseline {
+                Some(baseline) => {
+                    let pairs = medians(*engine).into_iter().zip(medians(*baseline));
+                    pairs.map(|(value, base)| (value / base).ln()).collect()
+                }
+                None => medians(*engine).into_iter().map(f64::ln).collect(),
+            };
+            reports::stats::trials_needed(&logs, half_width)
+        });
+        needed.max().unwrap_or(trials.at_least).clamp(trials.at_least, trials.at_most)
+    }
+}
+
+fn json<T: serde::Serialize>(value: &T) -> Vec<u8> {
+    // Plans and manifests hold only text keys and finite numbers, which serde_json always writes.
+    let mut text = serde_json::to_vec_pretty(value).unwrap_or_default();
+    text.push(b'\n');
+    text
+}
+
+/// One fingerprint over those of all trials, in the plan's order.
+fn fingerprint(parts: &BTreeMap<(usize, u32), String>) -> Option<String> {
+    if parts.is_empty() {
+        return None;
+    }
+    let mut hasher = blake3::Hasher::new();
+    for part in parts.values() {
+        hasher.update(part.as_bytes());
+    }
+    Some(hasher.finalize().to_hex().to_string())
+}

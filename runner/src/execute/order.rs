@@ -1,0 +1,43 @@
+//! In which order engines take their turns: pure.
+
+use schemas::{plan::Plan, profile::Residency};
+
+/// One engine asked one trial of one experiment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    /// Index of the experiment.
+    pub experiment: usize,
+    /// Number of the trial.
+    pub trial: u32,
+    /// Index of the engine.
+    pub engine: usize,
+}
+
+/// Groups of engines that live at the same time, in order.
+pub fn groups(plan: &Plan, running: &[usize]) -> Vec<Vec<usize>> {
+    match plan.residency {
+        Residency::InTurn => running.iter().map(|engine| vec![*engine]).collect(),
+        Residency::Resident | Residency::SideBySide => vec![running.to_vec()],
+    }
+}
+
+/// The engines' turns in one trial. Every second trial goes backwards (A B B A), so that a linear drift of the host touches all alike.
+pub fn trial(experiment: usize, trial: u32, group: &[usize]) -> Vec<Slot> {
+    let mut engines = group.to_vec();
+    if !trial.is_multiple_of(2) {
+        engines.reverse();
+    }
+    engines.into_iter().map(|engine| Slot { experiment, trial, engine }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trials_interleave_a_b_b_a() {
+        let order: Vec<usize> =
+            (0..4).flat_map(|number| trial(0, number, &[0, 1])).map(|slot| slot.engine).collect();
+        assert_eq!(order, [0, 1, 1, 0, 0, 1, 1, 0]);
+    }
+}

@@ -1,0 +1,210 @@
+//! Scenario and profile become a plan: pure, seeded, the same bytes every time.
+
+mod arrival;
+mod cache;
+mod model;
+pub mod print;
+mod scale;
+mod workload;
+
+use schemas::{
+    plan::{EnginePlan, Experiment, FORMAT, Model, Plan, Skipped, Substitution, TrialPlan},
+    profile::Profile,
+    scenario::Scenario,
+};
+
+use crate::adapter;
+
+pub use model::{ModelFacts, ModelName, resolve as resolve_model};
+
+/// What the command line says on top of the files.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `-m`: the model instead of the scenario's.
+    pub model: Option<String>,
+    /// `-p`: fixed ports for the engines, in the file's order.
+    pub ports: Vec<u16>,
+    /// `--trials`: exactly this many.
+    pub trials: Option<u32>,
+    /// `--seed`: instead of the scenario's.
+    pub seed: Option<u64>,
+}
+
+/// Everything that a plan is made of. Facts about the model are read beforehand, so that planning itself reads nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a> {
+    /// The scenario file's stem.
+    pub name: &'a str,
+    /// The scenario.
+    pub scenario: &'a Scenario,
+    /// Name of the profile.
+    pub profile_name: &'a str,
+    /// The profile.
+    pub profile: &'a Profile,
+    /// What the command line says.
+    pub overrides: &'a Overrides,
+    /// What is known of the model that will be used.
+    pub facts: &'a ModelFacts,
+}
+
+/// Computes the plan.
+pub fn build(inputs: Inputs<'_>) -> Plan {
+    let Inputs { name, scenario, profile_name, profile, overrides, facts } = inputs;
+    let mut substitutions = Vec::new();
+    let mut skipped = Vec::new();
+    let mut warnings = Vec::new();
+
+    let names = model::resolve(scenario, profile, overrides.model.as_deref());
+    if names.declared != names.used {
+        substitutions.push(Substitution {
+            what: "model".into(),
+            declared: names.declared.clone(),
+            used: names.used.clone(),
+            reason: format!("profile {profile_name}"),
+        });
+    }
+    let model = Model {
+        served_name: names.served_name(),
+        declared: names.declared,
+        used: names.used,
+        kv_bytes_per_token: facts.kv_bytes_per_token,
+        max_length: names.max_length.or(facts.max_length),
+        random_weights: facts.random_weights,
+    };
+
+    let seed = overrides.seed.unwrap_or(scenario.seed);
+    let trials = trial_plan(scenario, profile, overrides, profile_name, &mut substitutions);
+
+    let engines: Vec<EnginePlan> = scenario
+        .engine
+        .iter()
+        .enumerate()
+        .map(|(index, (engine_name, engine))| {
+            let request = adapter::Request {
+                name: engine_name,
+                index,
+                engine,
+                model: &model,
+                profile,
+                fixed_port: overrides.ports.get(index).copied(),
+                seed,
+            };
+            match adapter::plan(&request) {
+                Ok(planned) => {
+                    warnings.extend(planned.warnings);
+                    planned.engine
+                }
+                Err(unsupported) => {
+                    skipped.push(Skipped {
+                        engine: Some(index as u32),
+                        what: format!("engine {engine_name}"),
+                        reason: unsupported.reason,
+                    });
+                    unsupported.engine
+                }
+            }
+        })
+        .collect();
+    leave_out_pointless_baselines(&engines, &mut skipped);
+
+    let workload = scale::apply(&scenario.workload, &profile.limits, profile_name, &mut substitutions);
+    let (arrival, arrival_substitution) = arrival::choose(scenario, profile, profile_name);
+    substitutions.extend(arrival_substitution);
+
+    let mut experiments: Vec<Experiment> = Vec::new();
+    for point in workload::points(&workload) {
+        let index = experiments.len() as u32;
+        match workload::experiment(&workload, &point, &engines, &model, seed, index) {
+            Ok(drawn) if experiments.iter().any(|e| e.requests == drawn.requests && e.point == drawn.point) => {}
+            Ok(mut drawn) => {
+                drawn.arrival = arrival::plan(&arrival, &drawn.requests, trials.at_most, seed, index);
+                drawn.expected_cached_tokens =
+                    engines.iter().map(|engine| cache::expected(engine, &drawn, &model)).collect();
+                experiments.push(drawn);
+            }
+            Err(reason) => skipped.push(Skipped { engine: None, what: workload::label(&workload, &point), reason }),
+        }
+    }
+    if scenario.event.iter().len() > 0 {
+        skipped.push(Skipped {
+            engine: None,
+            what: "scenario".into(),
+            reason: "it has an [[event]], and this version cannot yet make one happen".into(),
+        });
+    }
+
+    Plan {
+        format: FORMAT,
+        scenario: name.to_owned(),
+        question: scenario.question.clone(),
+        profile: profile_name.to_owned(),
+        seed,
+        model,
+        residency: profile.residency,
+        engines,
+        experiments,
+        trials,
+        substitutions,
+        skipped,
+        expectations: scenario.expect.clone(),
+        goodput: scenario.goodput.clone(),
+        warnings,
+        ready_timeout_ns: scenario.timeout.ready.0,
+        request_timeout_ns: scenario.timeout.request.0,
+    }
+}
+
+/// Engines that run, by index.
+pub fn running_engines(plan: &Plan) -> Vec<usize> {
+    if plan.skipped.iter().any(|skipped| skipped.engine.is_none() && skipped.what == "scenario") {
+        return Vec::new();
+    }
+    (0..plan.engines.len())
+        .filter(|index| !plan.skipped.iter().any(|skipped| skipped.engine == Some(*index as u32)))
+        .collect()
+}
+
+/// A baseline alone compares with nothing: when no other engine can run, it is left out too.
+fn leave_out_pointless_baselines(engines: &[EnginePlan], skipped: &mut Vec<Skipped>) {
+    let out = |index: usize, skipped: &[Skipped]| skipped.iter().any(|s| s.engine == Some(index as u32));
+    if skipped.is_empty() || engines.iter().enumerate().any(|(index, e)| !e.baseline && !out(index, skipped)) {
+        return;
+    }
+    for (index, engine) in engines.iter().enumerate() {
+        if !out(index, skipped) {
+            skipped.push(Skipped {
+                engine: Some(index as u32),
+                what: format!("engine {}", engine.name),
+                reason: "no engine that it could be compared with can run here".into(),
+            });
+        }
+    }
+}
+
+fn trial_plan(
+    scenario: &Scenario,
+    profile: &Profile,
+    overrides: &Overrides,
+    profile_name: &str,
+    substitutions: &mut Vec<Substitution>,
+) -> TrialPlan {
+    if let Some(trials) = overrides.trials {
+        return TrialPlan { at_least: trials, at_most: trials, until: None };
+    }
+    let declared = &scenario.trials;
+    let at_most = declared.at_most.unwrap_or(declared.at_least);
+    let cap = profile.limits.trials.unwrap_or(u32::MAX);
+    if at_most > cap {
+        substitutions.push(Substitution {
+            what: "trials".into(),
+            declared: at_most.to_string(),
+            used: cap.to_string(),
+            reason: format!("profile {profile_name}"),
+        });
+    }
+    TrialPlan {
+        at_least: declared.at_least.min(cap),
+        at_most: at_most.min(cap),
+        until: declared.until.as_ref().map(|until| (until.metric, until.half_width)),
+    }
+}

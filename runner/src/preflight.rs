@@ -1,0 +1,84 @@
+//! What can be known to go wrong before the first process starts.
+
+use std::{net::TcpListener, path::Path};
+
+use schemas::plan::Plan;
+
+use crate::plan::running_engines;
+
+/// Free space that a run folder needs at least: logs and rows.
+const DISK_ROOM_BYTES: u64 = 200_000_000;
+
+/// Problems of one plan on this host, in words, each with what to do about it.
+pub fn problems(plan: &Plan, outputs: &Path) -> Vec<String> {
+    let mut problems = Vec::new();
+    for index in running_engines(plan) {
+        let engine = &plan.engines[index];
+        if let Some(variable) = engine.attach.as_ref().and_then(|attach| attach.api_key_env.as_deref())
+            && std::env::var_os(variable).is_none()
+        {
+            problems.push(format!("engine {}: the environment variable {variable} that holds its API key is not set", engine.name));
+        }
+        for launch in &engine.launches {
+            let program = launch.command.first().map_or("", String::as_str);
+            if program != "{self}" && !is_program(program) {
+                problems.push(format!("{}: there is no program {program}; `runner --dry-run` shows the whole command", launch.name));
+            }
+            for (name, port) in &launch.ports {
+                if let Some(port) = port
+                    && TcpListener::bind(("127.0.0.1", *port)).is_err()
+                {
+                    problems.push(format!("{}: port {port} ({name}) is taken; end what listens there or leave out `--ports`", launch.name));
+                }
+            }
+        }
+    }
+    problems.extend(memory_problem(plan));
+    problems.extend(disk_problem(outputs));
+    problems
+}
+
+fn is_program(program: &str) -> bool {
+    if program.contains('/') {
+        return Path::new(program).is_file();
+    }
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).any(|folder| folder.join(program).is_file())
+}
+
+/// Host memory tiers of engines that live together must fit.
+fn memory_problem(plan: &Plan) -> Option<String> {
+    let mut system = sysinfo::System::new();
+    system.refresh_memory();
+    let available = system.available_memory();
+    let wanted: u64 = plan
+        .experiments
+        .iter()
+        .map(|experiment| {
+            let tokens: u64 = experiment.requests.iter().map(|r| u64::from(r.context_tokens + r.query_tokens)).sum();
+            tokens * plan.model.kv_bytes_per_token.unwrap_or(0)
+        })
+        .max()?;
+    let host_tiers = running_engines(plan).into_iter().flat_map(|index| &plan.engines[index].tiers);
+    let total: u64 = host_tiers
+        .filter(|tier| tier.name == "local-cpu")
+        .map(|tier| tier.capacity_bytes.map_or(wanted, |capacity| capacity.min(wanted)))
+        .sum();
+    (available > 0 && total > available).then(|| {
+        format!(
+            "the local-cpu tiers will hold up to {:.1} GB and {:.1} GB of memory are free; shorten contexts or lower the capacity",
+            total as f64 / 1e9,
+            available as f64 / 1e9
+        )
+    })
+}
+
+fn disk_problem(outputs: &Path) -> Option<String> {
+    let existing = outputs.ancestors().find(|folder| folder.is_dir() || folder.as_os_str().is_empty())?;
+    let existing = if existing.as_os_str().is_empty() { Path::new(".") } else { existing };
+    let space = rustix::fs::statvfs(existing).ok()?;
+    let free = space.f_bavail * space.f_frsize;
+    (free < DISK_ROOM_BYTES).then(|| {
+        format!("{} has {:.0} MB free and a run needs {:.0} MB", existing.display(), free as f64 / 1e6, DISK_ROOM_BYTES as f64 / 1e6)
+    })
+}

@@ -1,0 +1,209 @@
+//! A run of the command line: discover → read → plan → preflight → execute → report, each stage's output the next one's only input.
+
+use std::{io::Write as _, process::ExitCode};
+
+use reports::exit::Exit;
+use schemas::{manifest::Ending, plan::Plan};
+
+use crate::{
+    args::RunArgs,
+    discover::{self, DiscoverError},
+    execute::{self, RunInput},
+    model_facts, plan, preflight,
+    profile::{self, Chosen},
+    progress::Verbosity,
+    read::{self, Loaded},
+};
+
+/// Does what the arguments say.
+pub fn run(args: &RunArgs) -> ExitCode {
+    match stages(args) {
+        Ok(exit) => exit.into(),
+        Err((exit, text)) => {
+            tell(text.trim_end());
+            exit.into()
+        }
+    }
+}
+
+type Failed = (Exit, String);
+
+fn stages(args: &RunArgs) -> Result<Exit, Failed> {
+    let files = files(args)?;
+    let color = anstream::stderr().is_terminal_colored();
+    let loaded = read::scenarios(&files, color).map_err(|problems| (Exit::Usage, problems.to_string()))?;
+    if args.list {
+        return Ok(list(&loaded));
+    }
+    let chosen = profile::choose(&args.profile, color).map_err(|error| (Exit::Usage, format!("error: {error}")))?;
+    if !args.quiet {
+        tell(&format!("profile {}: {}", chosen.name, chosen.reason));
+    }
+    let plans = plans(args, &loaded, &chosen)?;
+    if args.check {
+        tell(&format!("{} checked, no problem found", count(loaded.len(), "file")));
+        return Ok(Exit::AllMet);
+    }
+    if args.dry_run {
+        for plan in &plans {
+            say(&plan::print::text(plan, &chosen.reason));
+        }
+        return Ok(Exit::AllMet);
+    }
+    let problems: Vec<String> = plans.iter().flat_map(|plan| preflight::problems(plan, &args.output_dir)).collect();
+    if !problems.is_empty() {
+        let text = problems.iter().map(|problem| format!("error: {problem}\n")).collect::<String>();
+        return Err((Exit::CouldNotRun, format!("{text}nothing was started")));
+    }
+    execute_all(args, &loaded, &plans, &chosen)
+}
+
+fn files(args: &RunArgs) -> Result<Vec<std::path::PathBuf>, Failed> {
+    let default = [discover::DEFAULT_PATTERN.to_owned()];
+    let patterns = if args.patterns.is_empty() && args.list { &default[..] } else { &args.patterns };
+    if patterns.is_empty() {
+        return Err((Exit::Usage, "error: name a scenario file or a pattern, like `runner 'scenarios/*.toml'`".into()));
+    }
+    discover::files(patterns, args.filter.as_ref()).map_err(|error| {
+        let exit = match error {
+            DiscoverError::NoMatch(_) | DiscoverError::NothingLeft(_) => Exit::NoFileMatched,
+            DiscoverError::Pattern { .. } | DiscoverError::Read(_) => Exit::Usage,
+        };
+        (exit, format!("error: {error}"))
+    })
+}
+
+fn list(loaded: &[Loaded]) -> Exit {
+    let width = loaded.iter().map(|scenario| scenario.name.chars().count()).max().unwrap_or(0);
+    for scenario in loaded {
+        say(&format!("{:<width$}  {}\n", scenario.name, scenario.scenario.question));
+    }
+    Exit::AllMet
+}
+
+fn plans(args: &RunArgs, loaded: &[Loaded], chosen: &Chosen) -> Result<Vec<Plan>, Failed> {
+    let overrides = plan::Overrides {
+        model: args.model.clone(),
+        ports: args.ports.clone(),
+        trials: args.trials,
+        seed: args.seed,
+    };
+    let mut plans = Vec::new();
+    let mut problems = String::new();
+    for scenario in loaded {
+        let names = plan::resolve_model(&scenario.scenario, &chosen.profile, overrides.model.as_deref());
+        match model_facts::read(&names.used) {
+            Ok(facts) => plans.push(plan::build(plan::Inputs {
+                name: &scenario.name,
+                scenario: &scenario.scenario,
+                profile_name: &chosen.name,
+                profile: &chosen.profile,
+                overrides: &overrides,
+                facts: &facts,
+            })),
+            Err(error) => problems.push_str(&format!("error: {}: {error}\n", scenario.path.display())),
+        }
+    }
+    if problems.is_empty() { Ok(plans) } else { Err((Exit::CouldNotRun, problems)) }
+}
+
+fn execute_all(args: &RunArgs, loaded: &[Loaded], plans: &[Plan], chosen: &Chosen) -> Result<Exit, Failed> {
+    let verbosity = match (args.quiet, args.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (_, true) => Verbosity::Verbose,
+        _ => Verbosity::Normal,
+    };
+    let client_cores = chosen.profile.cores.client.clone().unwrap_or_default();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| (Exit::CouldNotRun, format!("error: cannot start the runtime: {error}")))?;
+    let mut worst = Exit::AllMet;
+    for (scenario, plan) in loaded.iter().zip(plans) {
+        let input = RunInput {
+            loaded: scenario,
+            plan,
+            profile_reason: &chosen.reason,
+            client_cores: &client_cores,
+            outputs: &args.output_dir,
+            verbosity,
+        };
+        let exit = one(args, &runtime, input);
+        worst = worst.worse(exit);
+        if exit == Exit::Interrupted {
+            break;
+        }
+    }
+    Ok(worst)
+}
+
+/// One scenario: execute, report, say what came out.
+fn one(args: &RunArgs, runtime: &tokio::runtime::Runtime, input: RunInput<'_>) -> Exit {
+    let plan = input.plan;
+    if !args.quiet {
+        tell(&format!("\n{}  {}", plan.scenario, plan.question));
+        for substitution in &plan.substitutions {
+            let schemas::plan::Substitution { what, declared, used, reason } = substitution;
+            tell(&format!("  {what:<8} {used} instead of {declared} ({reason})"));
+        }
+        for skipped in &plan.skipped {
+            tell(&format!("  skipped  {}: {}", skipped.what, skipped.reason));
+        }
+    }
+    let executed = match runtime.block_on(execute::run(input)) {
+        Ok(executed) => executed,
+        Err(error) => {
+            tell(&format!("error: {error}"));
+            return Exit::CouldNotRun;
+        }
+    };
+    if let Ending::Failed { reason } = &executed.ending {
+        tell(&format!("error: {reason}"));
+    }
+    if args.no_report {
+        return match reports::finish(&executed.folder) {
+            Ok(()) => Exit::of_ending(&executed.ending),
+            Err(error) => {
+                tell(&format!("error: {error}"));
+                Exit::CouldNotRun
+            }
+        };
+    }
+    match reports::report(&executed.folder) {
+        Ok(reported) => {
+            let color = anstream::stderr().is_terminal_colored();
+            tell(reported.terminal(color, args.quiet).trim_end());
+            reported.exit(args.strict)
+        }
+        Err(error) => {
+            tell(&format!("error: {error}"));
+            Exit::CouldNotRun
+        }
+    }
+}
+
+/// To a person.
+fn tell(text: &str) {
+    // A closed stderr is no reason to stop a run.
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
+
+/// What was asked for, to stdout.
+fn say(text: &str) {
+    let _ = write!(anstream::stdout(), "{text}");
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Whether colours reach the reader.
+trait Colored {
+    fn is_terminal_colored(&self) -> bool;
+}
+
+impl Colored for anstream::AutoStream<std::io::Stderr> {
+    fn is_terminal_colored(&self) -> bool {
+        self.current_choice() != anstream::ColorChoice::Never
+    }
+}
