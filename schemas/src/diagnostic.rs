@@ -60,7 +60,15 @@ impl Diagnostic {
     }
 
     fn new(severity: Severity, span: Option<Range<usize>>, message: String) -> Self {
-        Self { severity, span, message, caret: None, hint: None, label: None, secret: None }
+        Self {
+            severity,
+            span,
+            message,
+            caret: None,
+            hint: None,
+            label: None,
+            secret: None,
+        }
     }
 
     /// Adds the remark at the place.
@@ -86,14 +94,21 @@ impl Diagnostic {
         let start = floor(&source.text, self.span.as_ref()?.start);
         let before = &source.text[..start];
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Some(Position { line: before.matches('\n').count() + 1, column: before[line_start..].chars().count() + 1 })
+        Some(Position {
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+        })
     }
 }
 
 /// All problems of one file as text, each with its line and a caret; ends with a newline unless there are none.
 pub fn render(source: &Source, diagnostics: &[Diagnostic], color: bool) -> String {
     let shown = shown_text(&source.text, diagnostics);
-    let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+    let renderer = if color {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    };
     let mut text = String::new();
     for diagnostic in diagnostics {
         text.push_str(&renderer.render(&[group(source, &shown, diagnostic)]));
@@ -111,12 +126,20 @@ fn group<'a>(source: &'a Source, shown: &'a str, diagnostic: &'a Diagnostic) -> 
     let group = match &diagnostic.span {
         None => title.element(Origin::path(source.path.as_str())),
         Some(span) => {
-            let primary = AnnotationKind::Primary.span(first_line(shown, span)).label(diagnostic.caret.as_deref());
-            let second = diagnostic
-                .label
-                .as_ref()
-                .map(|(span, text)| AnnotationKind::Context.span(first_line(shown, span)).label(text.as_str()));
-            title.element(Snippet::source(shown).path(source.path.as_str()).annotation(primary).annotations(second))
+            let primary = AnnotationKind::Primary
+                .span(first_line(shown, span))
+                .label(diagnostic.caret.as_deref());
+            let second = diagnostic.label.as_ref().map(|(span, text)| {
+                AnnotationKind::Context
+                    .span(first_line(shown, span))
+                    .label(text.as_str())
+            });
+            title.element(
+                Snippet::source(shown)
+                    .path(source.path.as_str())
+                    .annotation(primary)
+                    .annotations(second),
+            )
         }
     };
     match &diagnostic.hint {
@@ -127,7 +150,10 @@ fn group<'a>(source: &'a Source, shown: &'a str, diagnostic: &'a Diagnostic) -> 
 
 /// The source as it is shown: secrets masked, and what a terminal would act on replaced, byte for byte so that spans stay right.
 fn shown_text(text: &str, diagnostics: &[Diagnostic]) -> String {
-    let secrets: Vec<&Range<usize>> = diagnostics.iter().filter_map(|diagnostic| diagnostic.secret.as_ref()).collect();
+    let secrets: Vec<&Range<usize>> = diagnostics
+        .iter()
+        .filter_map(|diagnostic| diagnostic.secret.as_ref())
+        .collect();
     let mut shown = String::with_capacity(text.len());
     for (at, character) in text.char_indices() {
         if secrets.iter().any(|secret| secret.contains(&at)) && !character.is_control() {
@@ -163,22 +189,32 @@ mod tests {
     use super::*;
 
     fn source(text: &str) -> Source {
-        Source { path: "scenarios/mine.toml".to_owned(), text: text.to_owned() }
+        Source {
+            path: "scenarios/mine.toml".to_owned(),
+            text: text.to_owned(),
+        }
     }
 
     #[test]
     fn counts_columns_in_characters() {
         let source = source("a = 1\nµé = 2\r\nb = 3");
         let at = source.text.find("= 2").unwrap();
-        assert_eq!(Diagnostic::error(at..at + 1, "x").position(&source), Some(Position { line: 2, column: 4 }));
+        assert_eq!(
+            Diagnostic::error(at..at + 1, "x").position(&source),
+            Some(Position { line: 2, column: 4 })
+        );
         let at = source.text.find("b = 3").unwrap();
-        assert_eq!(Diagnostic::error(at..at + 1, "x").position(&source), Some(Position { line: 3, column: 1 }));
+        assert_eq!(
+            Diagnostic::error(at..at + 1, "x").position(&source),
+            Some(Position { line: 3, column: 1 })
+        );
     }
 
     #[test]
     fn looks_as_a_person_expects() {
         let source = source("question = \"a\"\nreuse_count = 10\n");
-        let diagnostic = Diagnostic::error(15..26, "unknown key `reuse_count`").with_caret("did you mean `reuse-count`?");
+        let diagnostic = Diagnostic::error(15..26, "unknown key `reuse_count`")
+            .with_caret("did you mean `reuse-count`?");
         let expected = "\
 error: unknown key `reuse_count`
  --> scenarios/mine.toml:2:1
@@ -197,7 +233,10 @@ error: unknown key `reuse_count`
         secret.secret = Some(at..at + 8);
         let escape = Diagnostic::error(source.text.len() - 4..source.text.len(), "odd");
         let text = render(&source, &[secret, escape], false);
-        assert!(!text.contains("sk-") && !text.contains("123") && !text.contains('\u{1b}'), "{text}");
+        assert!(
+            !text.contains("sk-") && !text.contains("123") && !text.contains('\u{1b}'),
+            "{text}"
+        );
     }
 
     #[test]

@@ -7,10 +7,12 @@ pub const BUILTIN_MODELS: [&str; 2] = ["tiny", "small"];
 pub(crate) const EXPECTED: &str = "a hub name like \"meta-llama/Llama-3.1-8B-Instruct\", \"builtin:tiny\", \"builtin:small\", or a path that starts with `.` or `/`";
 
 /// Form of a scenario's model.
-pub(crate) const PATTERN: &str = r"^(builtin:(tiny|small)|[./].*|[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9._-]+)?)$";
+pub(crate) const PATTERN: &str =
+    r"^(builtin:(tiny|small)|[./].*|[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9._-]+)?)$";
 
 /// Form of a profile's model, whose path may also start with `~` or `$NAME`.
-pub(crate) const PLACE_PATTERN: &str = r"^(builtin:(tiny|small)|[./~$].*|[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9._-]+)?)$";
+pub(crate) const PLACE_PATTERN: &str =
+    r"^(builtin:(tiny|small)|[./~$].*|[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9._-]+)?)$";
 
 /// Where a model comes from, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

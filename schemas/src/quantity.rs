@@ -48,7 +48,10 @@ pub(crate) fn pattern(units: &[&str]) -> String {
 
 /// As [`pattern`], for more than 0.
 fn positive_pattern(units: &[&str]) -> String {
-    format!("^(0*[1-9][0-9]*(\\.[0-9]+)?|0+\\.0*[1-9][0-9]*) ?({})$", units.join("|"))
+    format!(
+        "^(0*[1-9][0-9]*(\\.[0-9]+)?|0+\\.0*[1-9][0-9]*) ?({})$",
+        units.join("|")
+    )
 }
 
 /// The schema of a quantity: `x-text` names its reader, the pattern serves readers that do not know it.
@@ -219,12 +222,38 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_quantity() {
-        for text in ["", "8", "s", "8 fortnights", ".5s", "5.s", "1.2.3s", "-1s", " 8s", "8  s", "8s ", "1e3s", "8S"] {
-            assert!(matches!(text.parse::<Duration>(), Err(QuantityError::Form { .. })), "{text:?}");
+        for text in [
+            "",
+            "8",
+            "s",
+            "8 fortnights",
+            ".5s",
+            "5.s",
+            "1.2.3s",
+            "-1s",
+            " 8s",
+            "8  s",
+            "8s ",
+            "1e3s",
+            "8S",
+        ] {
+            assert!(
+                matches!(text.parse::<Duration>(), Err(QuantityError::Form { .. })),
+                "{text:?}"
+            );
         }
-        assert!(matches!("99999999h".parse::<Duration>(), Err(QuantityError::TooLarge { .. })));
-        assert!(matches!("0.1ns".parse::<Duration>(), Err(QuantityError::TooSmall { .. })));
-        assert!(matches!("0.4B".parse::<Bytes>(), Err(QuantityError::TooSmall { .. })));
+        assert!(matches!(
+            "99999999h".parse::<Duration>(),
+            Err(QuantityError::TooLarge { .. })
+        ));
+        assert!(matches!(
+            "0.1ns".parse::<Duration>(),
+            Err(QuantityError::TooSmall { .. })
+        ));
+        assert!(matches!(
+            "0.4B".parse::<Bytes>(),
+            Err(QuantityError::TooSmall { .. })
+        ));
     }
 
     proptest! {

@@ -46,18 +46,26 @@ static PROFILE: LazyLock<Format> = LazyLock::new(|| Format::new(schema::profile(
 
 /// Reads a scenario, or says everything that is wrong with it, in the order of the file.
 pub fn scenario(source: &Source) -> Result<Scenario, Vec<Diagnostic>> {
-    read(source, &SCENARIO, |root, names, problems| rules::scenario(root, names, problems))
+    read(source, &SCENARIO, |root, names, problems| {
+        rules::scenario(root, names, problems)
+    })
 }
 
 /// Reads a profile, or says everything that is wrong with it, in the order of the file.
 pub fn profile(source: &Source) -> Result<Profile, Vec<Diagnostic>> {
-    read(source, &PROFILE, |root, _, problems| rules::profile(root, problems))
+    read(source, &PROFILE, |root, _, problems| {
+        rules::profile(root, problems)
+    })
 }
 
 /// What a user should know of a scenario that can be read, but hardly does what its author meant. Empty for one that cannot.
 pub fn scenario_warnings(source: &Source) -> Vec<Diagnostic> {
     let (tree, errors) = tree::parse(&source.text);
-    if errors.is_empty() { warnings::scenario(&Node::root(&tree)) } else { Vec::new() }
+    if errors.is_empty() {
+        warnings::scenario(&Node::root(&tree))
+    } else {
+        Vec::new()
+    }
 }
 
 fn read<T: DeserializeOwned>(
@@ -75,12 +83,16 @@ fn read<T: DeserializeOwned>(
         // Text was lost around a syntax error: what seems missing or unknown may stand there.
         problems.hold_back(&source.text, &errors);
         for error in syntax::first_of_each_line(&source.text, &errors) {
-            problems.push(Problem { class: Class::Syntax, diagnostic: syntax::diagnostic(&source.text, &root, error) });
+            problems.push(Problem {
+                class: Class::Syntax,
+                diagnostic: syntax::diagnostic(&source.text, &root, error),
+            });
         }
     }
     let problems = problems.into_diagnostics();
     if !problems.is_empty() {
         return Err(problems);
     }
-    toml::from_str(&source.text).map_err(|error| vec![syntax::diagnostic(&source.text, &root, &error)])
+    toml::from_str(&source.text)
+        .map_err(|error| vec![syntax::diagnostic(&source.text, &root, &error)])
 }

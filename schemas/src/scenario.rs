@@ -18,7 +18,10 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     arrival::{Arrival, Closed, Constant, Poisson},
-    backend::{Backend, Empty, KeptBy, Lm, LocalCpu, LocalDisk, Prefix, Redis, RedisSentinel, Remote, Serde, Storage},
+    backend::{
+        Backend, Empty, KeptBy, Lm, LocalCpu, LocalDisk, Prefix, Redis, RedisSentinel, Remote,
+        Serde, Storage,
+    },
     engine::{Attach, Engine, EngineKind, Lmcache, LmcacheMode},
     event::Event,
     expect::{Bound, Expect, Metric, Phase, Requests, Statistic},
@@ -132,7 +135,10 @@ pub struct Timeout {
 
 impl Default for Timeout {
     fn default() -> Self {
-        Self { ready: Duration(600_000_000_000), request: Duration(300_000_000_000) }
+        Self {
+            ready: Duration(600_000_000_000),
+            request: Duration(300_000_000_000),
+        }
     }
 }
 
@@ -153,7 +159,11 @@ pub struct Trials {
 
 impl Default for Trials {
     fn default() -> Self {
-        Self { at_least: 5, at_most: None, until: None }
+        Self {
+            at_least: 5,
+            at_most: None,
+            until: None,
+        }
     }
 }
 

@@ -60,9 +60,13 @@ fn write_sorted(value: &Value, indent: usize, text: &mut String) {
 
 fn generate<T: JsonSchema>() -> Value {
     // Inlined: the format has no recursion, and a property then carries its own description beside its type.
-    let mut settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    let mut settings =
+        SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
     settings.transforms.push(Box::new(plain));
-    settings.into_generator().into_root_schema_for::<T>().to_value()
+    settings
+        .into_generator()
+        .into_root_schema_for::<T>()
+        .to_value()
 }
 
 /// Brings what the derives give into the form that suits TOML.
@@ -76,7 +80,9 @@ fn plain(schema: &mut Schema) {
 
 /// `Option` adds `null`, which TOML lacks: an absent key says the same.
 fn without_null(schema: &mut Schema) {
-    let Some(object) = schema.as_object_mut() else { return };
+    let Some(object) = schema.as_object_mut() else {
+        return;
+    };
     if let Some(Value::Array(types)) = object.get_mut("type") {
         types.retain(|name| name != "null");
         if let [only] = types.as_slice() {
@@ -88,7 +94,9 @@ fn without_null(schema: &mut Schema) {
         words.retain(|word| !word.is_null());
     }
     for keyword in ["anyOf", "oneOf"] {
-        let Some(Value::Array(branches)) = object.get_mut(keyword) else { continue };
+        let Some(Value::Array(branches)) = object.get_mut(keyword) else {
+            continue;
+        };
         branches.retain(|branch| branch != &json!({ "type": "null" }));
         if let [only] = branches.as_slice() {
             let only = only.clone();
@@ -106,14 +114,22 @@ fn without_null(schema: &mut Schema) {
 /// Kinds are enums in Rust and table keys in the file: `oneOf` of tables with one key each becomes one table with exactly one of these keys.
 /// Left as `oneOf`, an editor underlines the whole table for a mistake inside.
 fn kinds_as_properties(schema: &mut Schema) {
-    let Some(object) = schema.as_object_mut() else { return };
-    let Some(Value::Array(branches)) = object.get("oneOf") else { return };
+    let Some(object) = schema.as_object_mut() else {
+        return;
+    };
+    let Some(Value::Array(branches)) = object.get("oneOf") else {
+        return;
+    };
     let mut properties = serde_json::Map::new();
     for branch in branches {
-        let Some(kind) = branch.get("properties").and_then(Value::as_object) else { return };
+        let Some(kind) = branch.get("properties").and_then(Value::as_object) else {
+            return;
+        };
         for (name, value) in kind {
             let mut value = value.clone();
-            if let (Some(value), Some(description)) = (value.as_object_mut(), branch.get("description")) {
+            if let (Some(value), Some(description)) =
+                (value.as_object_mut(), branch.get("description"))
+            {
                 value.insert("description".to_owned(), description.clone());
             }
             properties.insert(name.clone(), value);
@@ -129,7 +145,9 @@ fn kinds_as_properties(schema: &mut Schema) {
 
 /// Rust's integer types as ranges, since `format` is only a remark; TOML's integers end at 2⁶³ − 1.
 fn number_ranges(schema: &mut Schema) {
-    let Some(object) = schema.as_object_mut() else { return };
+    let Some(object) = schema.as_object_mut() else {
+        return;
+    };
     match object.remove("format").as_ref().and_then(Value::as_str) {
         Some("uint32") => _ = object.insert("maximum".to_owned(), u32::MAX.into()),
         Some("uint64") => _ = object.insert("maximum".to_owned(), i64::MAX.into()),
@@ -139,11 +157,16 @@ fn number_ranges(schema: &mut Schema) {
 
 /// A list that is written has something in it; the default of an absent one needs no mention.
 fn lists(schema: &mut Schema) {
-    let Some(object) = schema.as_object_mut() else { return };
+    let Some(object) = schema.as_object_mut() else {
+        return;
+    };
     if object.get("type").is_some_and(|name| name == "array") {
         object.insert("minItems".to_owned(), 1.into());
     }
-    if object.get("default").is_some_and(|default| default == &json!([]) || default == &json!({})) {
+    if object
+        .get("default")
+        .is_some_and(|default| default == &json!([]) || default == &json!({}))
+    {
         object.remove("default");
     }
 }

@@ -15,14 +15,20 @@ fn invalid_files_are_explained() {
     let mut files: Vec<PathBuf> = fs::read_dir(&folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
         .collect();
     files.sort();
     assert!(files.len() >= 45, "only {} files", files.len());
     let mut wrong = Vec::new();
     for file in files {
         let name = file.file_name().unwrap().to_str().unwrap().to_owned();
-        let source = Source { path: name.clone(), text: fs::read_to_string(&file).unwrap() };
+        let source = Source {
+            path: name.clone(),
+            text: fs::read_to_string(&file).unwrap(),
+        };
         let result = if name.starts_with("profile-") {
             read::profile(&source).map(|_| ())
         } else {
@@ -37,7 +43,10 @@ fn invalid_files_are_explained() {
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             fs::write(&golden, &text).unwrap();
         } else if fs::read_to_string(&golden).unwrap_or_default() != text {
-            wrong.push(format!("{name}: another text than {}:\n{text}", golden.display()));
+            wrong.push(format!(
+                "{name}: another text than {}:\n{text}",
+                golden.display()
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -12,7 +12,10 @@ fn check_committed(name: &str, schema: &Value) {
         return;
     }
     let committed = fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(committed, text, "{name} is stale: run `UPDATE_GOLDEN=1 cargo test --release -p schemas`");
+    assert_eq!(
+        committed, text,
+        "{name} is stale: run `UPDATE_GOLDEN=1 cargo test --release -p schemas`"
+    );
 }
 
 #[test]
@@ -38,8 +41,14 @@ fn keywords(schema: &Value, found: &mut BTreeSet<String>) {
             for (key, value) in object {
                 found.insert(key.clone());
                 if NAMED.contains(&key.as_str()) {
-                    value.as_object().unwrap().values().for_each(|value| keywords(value, found));
-                } else if !["default", "const", "enum", "required", "dependentRequired"].contains(&key.as_str()) {
+                    value
+                        .as_object()
+                        .unwrap()
+                        .values()
+                        .for_each(|value| keywords(value, found));
+                } else if !["default", "const", "enum", "required", "dependentRequired"]
+                    .contains(&key.as_str())
+                {
                     keywords(value, found);
                 }
             }
@@ -55,6 +64,9 @@ fn schemas_use_known_keywords_only() {
     let mut found = BTreeSet::new();
     keywords(&schemas::schema::scenario(), &mut found);
     keywords(&schemas::schema::profile(), &mut found);
-    let known: BTreeSet<String> = schemas::read::KEYWORDS.iter().map(|&name| name.to_owned()).collect();
+    let known: BTreeSet<String> = schemas::read::KEYWORDS
+        .iter()
+        .map(|&name| name.to_owned())
+        .collect();
     assert_eq!(found, known);
 }

@@ -34,7 +34,13 @@ pub(super) struct TierFacts {
 pub(super) fn collect<'a>(root: &Node<'a>) -> Option<Vec<EngineFacts<'a>>> {
     let engines = root.get("engine")?;
     engines.value().as_table()?;
-    Some(engines.entries().into_iter().map(|(name, node)| facts(name, node)).collect())
+    Some(
+        engines
+            .entries()
+            .into_iter()
+            .map(|(name, node)| facts(name, node))
+            .collect(),
+    )
 }
 
 fn facts<'a>(name: &'a str, node: Node<'a>) -> EngineFacts<'a> {
@@ -48,7 +54,9 @@ fn facts<'a>(name: &'a str, node: Node<'a>) -> EngineFacts<'a> {
         name,
         kind: node.get("kind").and_then(|kind| kind.text()),
         attached: node.get("attach").is_some(),
-        none: backend.as_ref().is_some_and(|backend| backend.get("none").is_some()),
+        none: backend
+            .as_ref()
+            .is_some_and(|backend| backend.get("none").is_some()),
         tiers: backend.as_ref().and_then(tiers),
         lmcache_mode: node.at(&["lmcache", "mode"]).and_then(|mode| mode.text()),
         own_remote,
@@ -63,14 +71,26 @@ fn tiers(backend: &Node<'_>) -> Option<Vec<TierFacts>> {
         let sized = |node: &Node<'_>| node.get("capacity").is_some();
         match key {
             "none" => {}
-            "prefix" => tiers.push(TierFacts { name: key.to_owned(), sized: sized(&tier), by_lmcache: false }),
+            "prefix" => tiers.push(TierFacts {
+                name: key.to_owned(),
+                sized: sized(&tier),
+                by_lmcache: false,
+            }),
             "local-cpu" | "local-disk" => {
                 let by_lmcache = tier.get("by").and_then(|by| by.text()) != Some("engine");
-                tiers.push(TierFacts { name: key.to_owned(), sized: sized(&tier), by_lmcache });
+                tiers.push(TierFacts {
+                    name: key.to_owned(),
+                    sized: sized(&tier),
+                    by_lmcache,
+                });
             }
             "remote" => {
                 for (kind, server) in tier.entries() {
-                    tiers.push(TierFacts { name: format!("remote.{kind}"), sized: sized(&server), by_lmcache: true });
+                    tiers.push(TierFacts {
+                        name: format!("remote.{kind}"),
+                        sized: sized(&server),
+                        by_lmcache: true,
+                    });
                 }
             }
             _ => return None,
@@ -105,7 +125,13 @@ impl EngineFacts<'_> {
         if let Some(kind) = self.own_remote {
             processes.push(format!("{}.remote", self.name));
             if kind == "redis-sentinel" {
-                let parts = ["master", "replica", "sentinel-1", "sentinel-2", "sentinel-3"];
+                let parts = [
+                    "master",
+                    "replica",
+                    "sentinel-1",
+                    "sentinel-2",
+                    "sentinel-3",
+                ];
                 processes.extend(parts.map(|part| format!("{}.remote.{part}", self.name)));
             }
         }

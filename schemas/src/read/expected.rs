@@ -8,7 +8,10 @@ use super::{names, nearest::listed, tree::Node};
 /// The words that a text may be, where the schema lists them.
 pub(super) fn words(schema: &Map<String, Value>) -> Option<Vec<&str>> {
     let branches = schema.get("oneOf")?.as_array()?;
-    branches.iter().map(|branch| branch.get("const")?.as_str()).collect()
+    branches
+        .iter()
+        .map(|branch| branch.get("const")?.as_str())
+        .collect()
 }
 
 /// What the schema wants, as it goes behind "expected".
@@ -23,7 +26,11 @@ pub(super) fn expected(schema: &Map<String, Value>) -> String {
         return listed(words, "or");
     }
     if let Some(branches) = schema.get("anyOf").and_then(Value::as_array) {
-        let wanted: Vec<String> = branches.iter().filter_map(Value::as_object).map(branch).collect();
+        let wanted: Vec<String> = branches
+            .iter()
+            .filter_map(Value::as_object)
+            .map(branch)
+            .collect();
         return wanted.join(", or ");
     }
     let minimum = schema.get("minimum").and_then(Value::as_i64).unwrap_or(0);
@@ -40,7 +47,11 @@ pub(super) fn expected(schema: &Map<String, Value>) -> String {
 }
 
 fn branch(schema: &Map<String, Value>) -> String {
-    if schema.contains_key("items") { "a list of such".to_owned() } else { expected(schema) }
+    if schema.contains_key("items") {
+        "a list of such".to_owned()
+    } else {
+        expected(schema)
+    }
 }
 
 /// Whether a value has a type that the schema takes, whatever its range or form.

@@ -53,7 +53,10 @@ impl Format {
 
     /// Whether a text matches the `pattern` of a schema; a schema without one takes every text.
     pub(super) fn matches(&self, schema: &Map<String, Value>, text: &str) -> bool {
-        let pattern = schema.get("pattern").and_then(Value::as_str).and_then(|pattern| self.patterns.get(pattern));
+        let pattern = schema
+            .get("pattern")
+            .and_then(Value::as_str)
+            .and_then(|pattern| self.patterns.get(pattern));
         pattern.is_none_or(|pattern| pattern.is_match(text))
     }
 
@@ -84,13 +87,20 @@ fn find(schema: &Value, key: &str, path: &mut Vec<String>, places: &mut Vec<Stri
     if let Some(items) = schema.get("items") {
         find(items, key, path, places);
     }
-    if let Some(values) = schema.get("additionalProperties").filter(|values| values.is_object()) {
+    if let Some(values) = schema
+        .get("additionalProperties")
+        .filter(|values| values.is_object())
+    {
         path.push("NAME".to_owned());
         find(values, key, path, places);
         path.pop();
     }
-    let mut properties: Vec<(&String, &Value)> =
-        schema.get("properties").and_then(Value::as_object).into_iter().flatten().collect();
+    let mut properties: Vec<(&String, &Value)> = schema
+        .get("properties")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .collect();
     properties.sort_by_key(|(name, _)| name.as_str());
     for (name, value) in properties {
         if name == key && !path.is_empty() {

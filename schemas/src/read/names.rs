@@ -23,12 +23,16 @@ pub(super) struct Known {
 impl Known {
     /// Whether the file has this name, as far as can be said.
     pub(super) fn has(&self, text: &str) -> bool {
-        self.names.iter().any(|name| name == text) || self.open.iter().any(|open| text.starts_with(open.as_str()))
+        self.names.iter().any(|name| name == text)
+            || self.open.iter().any(|open| text.starts_with(open.as_str()))
     }
 
     /// Why a name of the file does not serve here.
     pub(super) fn refusal(&self, text: &str) -> Option<&'static str> {
-        self.refused.iter().find(|(name, _)| name == text).map(|&(_, reason)| reason)
+        self.refused
+            .iter()
+            .find(|(name, _)| name == text)
+            .map(|&(_, reason)| reason)
     }
 }
 
@@ -46,18 +50,27 @@ pub(super) fn expected(kind: &str) -> &'static str {
 impl<'a> Names<'a> {
     /// Collects what the file names.
     pub(super) fn collect(root: &Node<'a>) -> Self {
-        Self { engines: engines::collect(root) }
+        Self {
+            engines: engines::collect(root),
+        }
     }
 
     /// The engine of this name.
     pub(super) fn engine(&self, name: &str) -> Option<&EngineFacts<'a>> {
-        self.engines.as_ref()?.iter().find(|engine| engine.name == name)
+        self.engines
+            .as_ref()?
+            .iter()
+            .find(|engine| engine.name == name)
     }
 
     /// The names of a kind; `None` where nothing can be said.
     pub(super) fn known(&self, kind: &str) -> Option<Known> {
         let engines = self.engines.as_ref()?;
-        let mut known = Known { names: Vec::new(), open: Vec::new(), refused: Vec::new() };
+        let mut known = Known {
+            names: Vec::new(),
+            open: Vec::new(),
+            refused: Vec::new(),
+        };
         for engine in engines {
             if engine.tiers.is_none() && kind != "engine" && !engine.attached {
                 known.open.push(format!("{}.", engine.name));
@@ -73,8 +86,12 @@ impl<'a> Names<'a> {
                         match (kind, tier.sized) {
                             ("disk-tier", _) if tier.name == "local-disk" => known.names.push(name),
                             ("sized-tier", true) => known.names.push(name),
-                            ("sized-tier", false) => known.refused.push((name, "this tier has no capacity to be a multiple of")),
-                            _ => known.refused.push((name, "only the files of a disk tier can be replaced")),
+                            ("sized-tier", false) => known
+                                .refused
+                                .push((name, "this tier has no capacity to be a multiple of")),
+                            _ => known
+                                .refused
+                                .push((name, "only the files of a disk tier can be replaced")),
                         }
                     }
                 }
@@ -87,7 +104,10 @@ impl<'a> Names<'a> {
     fn refuse_processes(&self, engine: &EngineFacts<'_>, known: &mut Known) {
         let name = engine.name;
         if engine.attached {
-            known.refused.push((name.to_owned(), "an attached engine is not the runner's to stop"));
+            known.refused.push((
+                name.to_owned(),
+                "an attached engine is not the runner's to stop",
+            ));
             return;
         }
         for tier in engine.tiers.iter().flatten() {
@@ -96,14 +116,20 @@ impl<'a> Names<'a> {
             } else {
                 "a tier is no process"
             };
-            known.refused.push((format!("{name}.{}", tier.name), "a tier is no process; its server is `ENGINE.remote`"));
+            known.refused.push((
+                format!("{name}.{}", tier.name),
+                "a tier is no process; its server is `ENGINE.remote`",
+            ));
             let short = tier.name.split('.').next().unwrap_or_default();
             if !known.names.contains(&format!("{name}.{short}")) {
                 known.refused.push((format!("{name}.{short}"), reason));
             }
         }
         if !known.names.contains(&format!("{name}.lmcache")) && engine.tiers.is_some() {
-            known.refused.push((format!("{name}.lmcache"), "this engine has no LMCache process of its own"));
+            known.refused.push((
+                format!("{name}.lmcache"),
+                "this engine has no LMCache process of its own",
+            ));
         }
     }
 }

@@ -1,14 +1,19 @@
 //! The known word that a misspelt one probably meant.
 
 /// The nearest of the candidates, if one is near enough to be a guess rather than a shot in the dark.
-pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let plain = |text: &str| text.to_lowercase().replace('_', "-");
     let word = plain(word);
     let distance = |candidate: &str| strsim::damerau_levenshtein(&word, &plain(candidate));
-    let (candidate, distance) =
-        candidates.into_iter().map(|candidate| (candidate, distance(candidate))).min_by_key(|&(_, distance)| distance)?;
+    let (candidate, distance) = candidates
+        .into_iter()
+        .map(|candidate| (candidate, distance(candidate)))
+        .min_by_key(|&(_, distance)| distance)?;
     let longer = word.chars().count().max(candidate.chars().count());
-    (distance * 3 <= longer.max(3)).then_some(candidate)
+    (distance * 3 <= longer).then_some(candidate)
 }
 
 /// Words in backquotes, in a row: `` `a`, `b` or `c` ``.

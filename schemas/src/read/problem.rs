@@ -37,39 +37,71 @@ impl Problems {
 
     /// A problem of the kind [`Class::Form`].
     pub(super) fn form(&mut self, diagnostic: Diagnostic) {
-        self.push(Problem { class: Class::Form, diagnostic });
+        self.push(Problem {
+            class: Class::Form,
+            diagnostic,
+        });
     }
 
     /// A problem of the kind [`Class::Missing`].
     pub(super) fn missing(&mut self, diagnostic: Diagnostic) {
-        self.push(Problem { class: Class::Missing, diagnostic });
+        self.push(Problem {
+            class: Class::Missing,
+            diagnostic,
+        });
     }
 
     /// A problem of the kind [`Class::Relation`].
     pub(super) fn relation(&mut self, diagnostic: Diagnostic) {
-        self.push(Problem { class: Class::Relation, diagnostic });
+        self.push(Problem {
+            class: Class::Relation,
+            diagnostic,
+        });
     }
 
     /// Whether a problem stands inside this place.
     pub(super) fn any_in(&self, place: &Range<usize>) -> bool {
         self.0.iter().any(|problem| {
-            problem.diagnostic.span.as_ref().is_some_and(|span| span.start >= place.start && span.end <= place.end)
+            problem
+                .diagnostic
+                .span
+                .as_ref()
+                .is_some_and(|span| span.start >= place.start && span.end <= place.end)
         })
     }
 
     /// Keeps what a syntax error elsewhere cannot have caused: wrong keys and values on other lines.
     pub(super) fn hold_back(&mut self, text: &str, errors: &[Error]) {
-        let line = |at: usize| text.as_bytes()[..at.min(text.len())].iter().filter(|&&byte| byte == b'\n').count();
-        let broken: Vec<usize> = errors.iter().filter_map(|error| error.span()).map(|span| line(span.start)).collect();
+        let line = |at: usize| {
+            text.as_bytes()[..at.min(text.len())]
+                .iter()
+                .filter(|&&byte| byte == b'\n')
+                .count()
+        };
+        let broken: Vec<usize> = errors
+            .iter()
+            .filter_map(|error| error.span())
+            .map(|span| line(span.start))
+            .collect();
         self.0.retain(|problem| {
             problem.class == Class::Form
-                && problem.diagnostic.span.as_ref().is_some_and(|span| !broken.contains(&line(span.start)))
+                && problem
+                    .diagnostic
+                    .span
+                    .as_ref()
+                    .is_some_and(|span| !broken.contains(&line(span.start)))
         });
     }
 
     /// In the order of the file.
     pub(super) fn into_diagnostics(mut self) -> Vec<Diagnostic> {
-        self.0.sort_by_key(|problem| problem.diagnostic.span.as_ref().map(|span| (span.start, span.end)));
+        self.0.sort_by_key(|problem| {
+            problem
+                .diagnostic
+                .span
+                .as_ref()
+                .map(|span| (span.start, span.end))
+        });
         let mut diagnostics: Vec<Diagnostic> = Vec::new();
         for problem in self.0 {
             if !diagnostics.contains(&problem.diagnostic) {

@@ -31,21 +31,38 @@ pub(super) fn profile(root: &Node<'_>, problems: &mut Problems) {
 }
 
 fn trials(root: &Node<'_>, problems: &mut Problems) {
-    let Some(trials) = root.get("trials") else { return };
+    let Some(trials) = root.get("trials") else {
+        return;
+    };
     let at_least = trials.get("at-least");
     // The default of the type, so that `at-most = 3` alone is judged as it will run.
-    let least = at_least.as_ref().map_or(Some(i64::from(crate::scenario::Trials::default().at_least)), Node::integer);
-    let (Some(least), until) = (least, trials.get("until")) else { return };
+    let least = at_least.as_ref().map_or(
+        Some(i64::from(crate::scenario::Trials::default().at_least)),
+        Node::integer,
+    );
+    let (Some(least), until) = (least, trials.get("until")) else {
+        return;
+    };
     if let (Some(_), Some(at_least), 1) = (&until, &at_least, least) {
         problems.relation(
-            Diagnostic::error(at_least.span(), "`until` needs at least 2 trials to see a spread")
-                .with_hint("`at-least` is the pilot from which the number of trials is computed"),
+            Diagnostic::error(
+                at_least.span(),
+                "`until` needs at least 2 trials to see a spread",
+            )
+            .with_hint("`at-least` is the pilot from which the number of trials is computed"),
         );
     }
-    let Some(at_most) = trials.get("at-most") else { return };
-    let Some(most) = at_most.integer() else { return };
+    let Some(at_most) = trials.get("at-most") else {
+        return;
+    };
+    let Some(most) = at_most.integer() else {
+        return;
+    };
     if most < least {
-        let problem = Diagnostic::error(at_most.span(), format!("at most {most} trials, but at least {least}"));
+        let problem = Diagnostic::error(
+            at_most.span(),
+            format!("at most {most} trials, but at least {least}"),
+        );
         problems.relation(match &at_least {
             Some(at_least) => problem.with_label(at_least.span(), "at least"),
             None => problem.with_hint(format!("`at-least` is {least} by default")),

@@ -12,7 +12,10 @@ pub(super) fn first_of_each_line<'e>(text: &str, errors: &'e [Error]) -> Vec<&'e
     let mut by_line: BTreeMap<usize, &Error> = BTreeMap::new();
     for error in errors {
         let start = error.span().map_or(0, |span| span.start.min(text.len()));
-        let line = text.as_bytes()[..start].iter().filter(|&&byte| byte == b'\n').count();
+        let line = text.as_bytes()[..start]
+            .iter()
+            .filter(|&&byte| byte == b'\n')
+            .count();
         by_line
             .entry(line)
             .and_modify(|first| {
@@ -27,7 +30,9 @@ pub(super) fn first_of_each_line<'e>(text: &str, errors: &'e [Error]) -> Vec<&'e
 
 /// An error of the parser or, after the walk, of the types.
 pub(super) fn diagnostic(text: &str, root: &Node<'_>, error: &Error) -> Diagnostic {
-    let Some(span) = error.span() else { return Diagnostic::error_of_file(error.message()) };
+    let Some(span) = error.span() else {
+        return Diagnostic::error_of_file(error.message());
+    };
     let word = text.get(span.clone()).unwrap_or_default();
     if error.message() == "duplicate key" {
         let again = Diagnostic::error(span.clone(), format!("`{word}` is written twice"));
@@ -41,7 +46,8 @@ pub(super) fn diagnostic(text: &str, root: &Node<'_>, error: &Error) -> Diagnost
         };
     }
     if error.message().starts_with("string values must be quoted") {
-        return Diagnostic::error(span, "a text stands in quotation marks").with_caret(format!("write \"{word}\""));
+        return Diagnostic::error(span, "a text stands in quotation marks")
+            .with_caret(format!("write \"{word}\""));
     }
     Diagnostic::error(span, error.message())
 }

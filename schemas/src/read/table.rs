@@ -12,8 +12,13 @@ use crate::diagnostic::Diagnostic;
 impl Walk<'_> {
     pub(super) fn table(&mut self, schema: &Map<String, Value>, node: &Node<'_>) {
         let empty = Map::new();
-        let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
-        let others = schema.get("additionalProperties").filter(|others| *others != false);
+        let properties = schema
+            .get("properties")
+            .and_then(Value::as_object)
+            .unwrap_or(&empty);
+        let others = schema
+            .get("additionalProperties")
+            .filter(|others| *others != false);
         let entries = node.entries();
         let mut known: Vec<(&str, &Node<'_>)> = Vec::new();
         // What unknown keys probably mean: those are not reported as missing, too.
@@ -31,13 +36,24 @@ impl Walk<'_> {
             }
         }
         let has = |key: &str| known.iter().any(|(name, _)| *name == key) || meant.contains(&key);
-        for key in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+        for key in schema
+            .get("required")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+        {
             if !has(key) {
                 self.missing(key, properties.get(key), node);
             }
         }
         self.number_of_keys(schema, properties, &known, entries.is_empty(), node);
-        for rule in schema.get("allOf").and_then(Value::as_array).into_iter().flatten() {
+        for rule in schema
+            .get("allOf")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
             self.rule(rule, &known, &has, node);
         }
     }
@@ -50,10 +66,18 @@ impl Walk<'_> {
 
     /// `propertyNames`: the form of keys that the file chooses.
     fn key_form(&mut self, schema: &Map<String, Value>, key: &str, child: &Node<'_>) {
-        let Some(form) = schema.get("propertyNames").and_then(Value::as_object) else { return };
+        let Some(form) = schema.get("propertyNames").and_then(Value::as_object) else {
+            return;
+        };
         if !self.format.matches(form, key) {
-            let expected = form.get("x-expected").and_then(Value::as_str).unwrap_or("another name");
-            self.problems.form(Diagnostic::error(child.key_span(), format!("expected {expected}, found `{key}`")));
+            let expected = form
+                .get("x-expected")
+                .and_then(Value::as_str)
+                .unwrap_or("another name");
+            self.problems.form(Diagnostic::error(
+                child.key_span(),
+                format!("expected {expected}, found `{key}`"),
+            ));
         }
     }
 
@@ -66,10 +90,20 @@ impl Walk<'_> {
         child: &Node<'_>,
         entries: &[(&str, Node<'_>)],
     ) -> Option<&'s str> {
-        let free = properties.keys().map(String::as_str).filter(|name| !entries.iter().any(|(other, _)| other == name));
+        let free = properties
+            .keys()
+            .map(String::as_str)
+            .filter(|name| !entries.iter().any(|(other, _)| other == name));
         let meant = nearest(key, free);
-        let what = if schema.contains_key("maxProperties") { "kind" } else { "key" };
-        let mut problem = Diagnostic::error(child.key_span(), format!("unknown {what} `{key}` in {}", self.place()));
+        let what = if schema.contains_key("maxProperties") {
+            "kind"
+        } else {
+            "key"
+        };
+        let mut problem = Diagnostic::error(
+            child.key_span(),
+            format!("unknown {what} `{key}` in {}", self.place()),
+        );
         if let Some(meant) = meant {
             problem = problem.with_caret(format!("did you mean `{meant}`?"));
         } else if let Some(place) = self.belongs(key) {
@@ -77,14 +111,22 @@ impl Walk<'_> {
         }
         let mut names: Vec<&str> = properties.keys().map(String::as_str).collect();
         names.sort_unstable();
-        let hint = if names.is_empty() { "this table has no keys".to_owned() } else { format!("known here: {}", listed(names, "and")) };
+        let hint = if names.is_empty() {
+            "this table has no keys".to_owned()
+        } else {
+            format!("known here: {}", listed(names, "and"))
+        };
         self.problems.form(problem.with_hint(hint));
         meant
     }
 
     /// Where a key that is unknown here would be known.
     fn belongs(&self, key: &str) -> Option<String> {
-        let top = self.format.schema.get("properties").and_then(|properties| properties.get(key));
+        let top = self
+            .format
+            .schema
+            .get("properties")
+            .and_then(|properties| properties.get(key));
         if let Some(top) = top.filter(|_| !self.path.is_empty()) {
             return Some(match top.get("type").and_then(Value::as_str) {
                 Some("object") => format!("write [{key}]"),
@@ -100,10 +142,16 @@ impl Walk<'_> {
     }
 
     fn missing(&mut self, key: &str, property: Option<&Value>, node: &Node<'_>) {
-        let is = |name: &str| property.and_then(|property| property.get("type")).is_some_and(|found| found == name);
+        let is = |name: &str| {
+            property
+                .and_then(|property| property.get("type"))
+                .is_some_and(|found| found == name)
+        };
         let kinds = property.is_some_and(|property| property.get("maxProperties").is_some());
         let what = match key {
-            _ if self.path.is_empty() && is("object") && kinds => format!("missing table [{key}.KIND]"),
+            _ if self.path.is_empty() && is("object") && kinds => {
+                format!("missing table [{key}.KIND]")
+            }
             _ if self.path.is_empty() && is("object") => format!("missing table [{key}.NAME]"),
             _ if self.path.is_empty() => format!("missing key `{key}`"),
             _ => format!("missing key `{key}` in {}", self.place()),
@@ -112,11 +160,23 @@ impl Walk<'_> {
             Some(_) => Diagnostic::error(node.span(), what),
             None => Diagnostic::error_of_file(what),
         };
-        let mut hint = property.and_then(|property| property.get("description")).and_then(Value::as_str).unwrap_or_default().to_owned();
-        if kinds && let Some(properties) = property.and_then(|property| property.get("properties")).and_then(Value::as_object) {
+        let mut hint = property
+            .and_then(|property| property.get("description"))
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
+        if kinds
+            && let Some(properties) = property
+                .and_then(|property| property.get("properties"))
+                .and_then(Value::as_object)
+        {
             hint = format!("{hint} KIND is {}.", listed(sorted(properties), "or"));
         }
-        self.problems.missing(if hint.is_empty() { problem } else { problem.with_hint(hint) });
+        self.problems.missing(if hint.is_empty() {
+            problem
+        } else {
+            problem.with_hint(hint)
+        });
     }
 
     /// `minProperties` and `maxProperties`.
@@ -131,7 +191,8 @@ impl Walk<'_> {
         if empty && schema.contains_key("minProperties") {
             let mut problem = Diagnostic::error(node.span(), format!("{} is empty", self.place()));
             if !properties.is_empty() {
-                problem = problem.with_hint(format!("it takes {}", listed(sorted(properties), "or")));
+                problem =
+                    problem.with_hint(format!("it takes {}", listed(sorted(properties), "or")));
             }
             self.problems.missing(problem);
         }
@@ -139,7 +200,10 @@ impl Walk<'_> {
             && let [(first, first_node), rest @ ..] = known
         {
             for (key, child) in rest {
-                let message = format!("a second kind in {}: `{key}` beside `{first}`", self.place());
+                let message = format!(
+                    "a second kind in {}: `{key}` beside `{first}`",
+                    self.place()
+                );
                 self.problems.relation(
                     Diagnostic::error(child.key_span(), message)
                         .with_label(first_node.key_span(), "the first")
@@ -150,15 +214,39 @@ impl Walk<'_> {
     }
 
     /// A rule between keys: one of the forms that `schema::rule` makes.
-    fn rule(&mut self, rule: &Value, known: &[(&str, &Node<'_>)], has: &dyn Fn(&str) -> bool, node: &Node<'_>) {
-        let why = rule.get("description").and_then(Value::as_str).unwrap_or_default();
-        let present = |keys: &[&str]| known.iter().filter(|(key, _)| keys.contains(key)).copied().collect::<Vec<_>>();
-        if let Some(keys) = rule.get("oneOf").or_else(|| rule.get("anyOf")).map(required_of_branches) {
+    fn rule(
+        &mut self,
+        rule: &Value,
+        known: &[(&str, &Node<'_>)],
+        has: &dyn Fn(&str) -> bool,
+        node: &Node<'_>,
+    ) {
+        let why = rule
+            .get("description")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let present = |keys: &[&str]| {
+            known
+                .iter()
+                .filter(|(key, _)| keys.contains(key))
+                .copied()
+                .collect::<Vec<_>>()
+        };
+        if let Some(keys) = rule
+            .get("oneOf")
+            .or_else(|| rule.get("anyOf"))
+            .map(required_of_branches)
+        {
             let found = present(&keys);
             if !keys.iter().any(|key| has(key)) {
-                let only = if rule.get("oneOf").is_some() { "exactly one of " } else { "" };
+                let only = if rule.get("oneOf").is_some() {
+                    "exactly one of "
+                } else {
+                    ""
+                };
                 let message = format!("{} needs {only}{}", self.place(), listed(keys, "or"));
-                self.problems.missing(Diagnostic::error(node.span(), message).with_hint(why));
+                self.problems
+                    .missing(Diagnostic::error(node.span(), message).with_hint(why));
             } else if rule.get("oneOf").is_some() && found.len() > 1 {
                 self.exclusive(&found, why);
             }
@@ -169,10 +257,16 @@ impl Walk<'_> {
             }
         } else if let Some(needs) = rule.get("dependentRequired").and_then(Value::as_object) {
             for (key, needed) in needs {
-                for needed in needed.as_array().into_iter().flatten().filter_map(Value::as_str) {
+                for needed in needed
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Value::as_str)
+                {
                     if let (Some((_, child)), false) = (present(&[key]).first(), has(needed)) {
                         let message = format!("`{key}` needs `{needed}` beside it");
-                        self.problems.missing(Diagnostic::error(child.key_span(), message).with_hint(why));
+                        self.problems
+                            .missing(Diagnostic::error(child.key_span(), message).with_hint(why));
                     }
                 }
             }
@@ -185,9 +279,12 @@ impl Walk<'_> {
         if let [(first, first_node), rest @ ..] = found.as_slice() {
             for (key, child) in rest {
                 self.problems.relation(
-                    Diagnostic::error(child.key_span(), format!("`{key}` cannot stand beside `{first}`"))
-                        .with_label(first_node.key_span(), "the other")
-                        .with_hint(why),
+                    Diagnostic::error(
+                        child.key_span(),
+                        format!("`{key}` cannot stand beside `{first}`"),
+                    )
+                    .with_label(first_node.key_span(), "the other")
+                    .with_hint(why),
                 );
             }
         }
@@ -201,9 +298,20 @@ fn sorted(properties: &Map<String, Value>) -> Vec<&str> {
 }
 
 fn required(schema: &Value) -> Vec<&str> {
-    schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
+    schema
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
 }
 
 fn required_of_branches(branches: &Value) -> Vec<&str> {
-    branches.as_array().into_iter().flatten().flat_map(required).collect()
+    branches
+        .as_array()
+        .into_iter()
+        .flatten()
+        .flat_map(required)
+        .collect()
 }

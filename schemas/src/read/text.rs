@@ -34,8 +34,14 @@ pub(super) fn check(kind: &str, text: &str) -> Result<(), Refusal> {
 fn quantity<T: FromStr<Err = QuantityError>>(text: &str, units: &[&str]) -> Result<(), Refusal> {
     match text.parse::<T>() {
         Ok(_) => Ok(()),
-        Err(QuantityError::Form { .. }) => Err(Refusal { message: None, caret: unit_remark(text, units) }),
-        Err(error) => Err(Refusal { message: Some(error.to_string()), caret: None }),
+        Err(QuantityError::Form { .. }) => Err(Refusal {
+            message: None,
+            caret: unit_remark(text, units),
+        }),
+        Err(error) => Err(Refusal {
+            message: Some(error.to_string()),
+            caret: None,
+        }),
     }
 }
 
@@ -44,7 +50,11 @@ fn unit_remark(text: &str, units: &[&str]) -> Option<String> {
     let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.'))?;
     let (number, written) = text.split_at(end);
     let written = written.trim();
-    let number = if number.is_empty() { return None } else { number };
+    let number = if number.is_empty() {
+        return None;
+    } else {
+        number
+    };
     let same = units.iter().find(|unit| unit.eq_ignore_ascii_case(written));
     let longer = || match written {
         "sec" | "secs" | "second" | "seconds" => Some(&"s"),
@@ -62,13 +72,16 @@ fn unit_remark(text: &str, units: &[&str]) -> Option<String> {
 }
 
 fn model(text: &str) -> Result<(), Refusal> {
-    let Some(name) = text.strip_prefix("builtin:") else { return Ok(()) };
+    let Some(name) = text.strip_prefix("builtin:") else {
+        return Ok(());
+    };
     if BUILTIN_MODELS.contains(&name) {
         return Ok(());
     }
     Err(Refusal {
         message: Some(format!("there is no built-in model `{name}`")),
-        caret: nearest(name, BUILTIN_MODELS).map(|name| format!("did you mean \"builtin:{name}\"?")),
+        caret: nearest(name, BUILTIN_MODELS)
+            .map(|name| format!("did you mean \"builtin:{name}\"?")),
     })
 }
 
@@ -92,9 +105,18 @@ mod tests {
     #[test]
     fn wrong_units_get_a_guess() {
         let caret = |kind, text| check(kind, text).unwrap_err().caret;
-        assert_eq!(caret("duration", "8 seconds").as_deref(), Some("did you mean \"8s\"?"));
-        assert_eq!(caret("size", "20gb").as_deref(), Some("did you mean \"20GB\"?"));
-        assert_eq!(caret("size", "20G").as_deref(), Some("did you mean \"20GB\"?"));
+        assert_eq!(
+            caret("duration", "8 seconds").as_deref(),
+            Some("did you mean \"8s\"?")
+        );
+        assert_eq!(
+            caret("size", "20gb").as_deref(),
+            Some("did you mean \"20GB\"?")
+        );
+        assert_eq!(
+            caret("size", "20G").as_deref(),
+            Some("did you mean \"20GB\"?")
+        );
         assert_eq!(caret("duration", "8"), None);
         assert_eq!(caret("rate", "x"), None);
     }
@@ -110,6 +132,9 @@ mod tests {
     #[test]
     fn models_are_known_by_name() {
         assert_eq!(check("model", "org/name"), Ok(()));
-        assert_eq!(check("model", "builtin:smal").unwrap_err().caret.as_deref(), Some("did you mean \"builtin:small\"?"));
+        assert_eq!(
+            check("model", "builtin:smal").unwrap_err().caret.as_deref(),
+            Some("did you mean \"builtin:small\"?")
+        );
     }
 }

@@ -10,7 +10,10 @@ use toml::{
 /// Parses as much as can be parsed; every syntax error comes back beside it.
 pub(super) fn parse(text: &str) -> (Spanned<DeValue<'_>>, Vec<Error>) {
     let (table, errors) = DeTable::parse_recoverable(text);
-    (Spanned::new(table.span(), DeValue::Table(table.into_inner())), errors)
+    (
+        Spanned::new(table.span(), DeValue::Table(table.into_inner())),
+        errors,
+    )
 }
 
 /// A value, and where its key stands if it has one.
@@ -23,7 +26,10 @@ pub(super) struct Node<'a> {
 impl<'a> Node<'a> {
     /// The file itself.
     pub(super) fn root(tree: &'a Spanned<DeValue<'a>>) -> Self {
-        Self { key: None, value: tree }
+        Self {
+            key: None,
+            value: tree,
+        }
     }
 
     /// The value.
@@ -43,29 +49,55 @@ impl<'a> Node<'a> {
 
     /// Keys and values of a table in the order of the file; empty for anything else.
     pub(super) fn entries(&self) -> Vec<(&'a str, Node<'a>)> {
-        let Some(table) = self.value().as_table() else { return Vec::new() };
-        table.iter().map(|(key, value)| (key.get_ref().as_ref(), Node { key: Some(key.span()), value })).collect()
+        let Some(table) = self.value().as_table() else {
+            return Vec::new();
+        };
+        table
+            .iter()
+            .map(|(key, value)| {
+                (
+                    key.get_ref().as_ref(),
+                    Node {
+                        key: Some(key.span()),
+                        value,
+                    },
+                )
+            })
+            .collect()
     }
 
     /// The value of a key of this table.
     pub(super) fn get(&self, key: &str) -> Option<Node<'a>> {
-        self.entries().into_iter().find(|(name, _)| *name == key).map(|(_, node)| node)
+        self.entries()
+            .into_iter()
+            .find(|(name, _)| *name == key)
+            .map(|(_, node)| node)
     }
 
     /// The value behind several keys.
     pub(super) fn at(&self, path: &[&str]) -> Option<Node<'a>> {
-        path.iter().try_fold(self.clone(), |node, key| node.get(key))
+        path.iter()
+            .try_fold(self.clone(), |node, key| node.get(key))
     }
 
     /// The elements of a list; empty for anything else.
     pub(super) fn elements(&self) -> Vec<Node<'a>> {
-        let Some(array) = self.value().as_array() else { return Vec::new() };
-        array.iter().map(|value| Node { key: None, value }).collect()
+        let Some(array) = self.value().as_array() else {
+            return Vec::new();
+        };
+        array
+            .iter()
+            .map(|value| Node { key: None, value })
+            .collect()
     }
 
     /// The elements of a list, or the single value itself.
     pub(super) fn values(&self) -> Vec<Node<'a>> {
-        if self.value().is_array() { self.elements() } else { vec![self.clone()] }
+        if self.value().is_array() {
+            self.elements()
+        } else {
+            vec![self.clone()]
+        }
     }
 
     /// The text of a string.
@@ -87,7 +119,11 @@ impl<'a> Node<'a> {
     pub(super) fn number(&self) -> Option<f64> {
         match self.value() {
             DeValue::Integer(number) => integer(number).map(|number| number as f64),
-            DeValue::Float(number) => number.as_str().parse().ok().filter(|number: &f64| number.is_finite()),
+            DeValue::Float(number) => number
+                .as_str()
+                .parse()
+                .ok()
+                .filter(|number: &f64| number.is_finite()),
             _ => None,
         }
     }

@@ -35,7 +35,13 @@ pub(super) enum Step {
 
 impl<'a> Walk<'a> {
     pub(super) fn new(text: &'a str, format: &'a Format, names: &'a Names<'a>) -> Self {
-        Self { text, format, names, path: Vec::new(), problems: Problems::default() }
+        Self {
+            text,
+            format,
+            names,
+            path: Vec::new(),
+            problems: Problems::default(),
+        }
     }
 
     /// Walks the whole file.
@@ -49,7 +55,11 @@ impl<'a> Walk<'a> {
         let Some(schema) = schema.as_object().filter(|schema| !schema.is_empty()) else {
             return self.anything(node);
         };
-        if let Some(branches) = schema.get("anyOf").and_then(Value::as_array).filter(|_| !schema.contains_key("type")) {
+        if let Some(branches) = schema
+            .get("anyOf")
+            .and_then(Value::as_array)
+            .filter(|_| !schema.contains_key("type"))
+        {
             return self.choice(schema, branches, node);
         }
         if !fits(schema, node.value()) {
@@ -60,7 +70,10 @@ impl<'a> Walk<'a> {
             DeValue::Integer(_) => self.integer(schema, node),
             DeValue::Float(_) => self.number(schema, node),
             DeValue::Array(_) => self.list(schema, node),
-            DeValue::Table(_) if schema.contains_key("properties") || schema.contains_key("additionalProperties") => {
+            DeValue::Table(_)
+                if schema.contains_key("properties")
+                    || schema.contains_key("additionalProperties") =>
+            {
                 self.table(schema, node);
             }
             DeValue::Table(_) => self.anything(node),
@@ -70,13 +83,19 @@ impl<'a> Walk<'a> {
 
     /// One value or a list: the branch that takes the value's type speaks for all.
     fn choice(&mut self, schema: &Map<String, Value>, branches: &[Value], node: &Node<'_>) {
-        let branch = branches.iter().find(|branch| branch.as_object().is_some_and(|branch| fits(branch, node.value())));
+        let branch = branches.iter().find(|branch| {
+            branch
+                .as_object()
+                .is_some_and(|branch| fits(branch, node.value()))
+        });
         match branch.and_then(Value::as_object) {
             Some(branch) => {
                 // The key's description stands beside the choice, its branches have none.
                 let mut branch = branch.clone();
                 if let Some(description) = schema.get("description") {
-                    branch.entry("description").or_insert_with(|| description.clone());
+                    branch
+                        .entry("description")
+                        .or_insert_with(|| description.clone());
                 }
                 self.value(&Value::Object(branch), node);
             }
@@ -103,16 +122,25 @@ impl<'a> Walk<'a> {
             DeValue::String(text) if takes("object") => {
                 let properties = schema.get("properties")?.as_object()?;
                 let kind = nearest(text, properties.keys().map(String::as_str))?;
-                let header = self.place().trim_start_matches('[').trim_end_matches(']').to_owned();
+                let header = self
+                    .place()
+                    .trim_start_matches('[')
+                    .trim_end_matches(']')
+                    .to_owned();
                 Some(format!("write [{header}.{kind}]"))
             }
             DeValue::String(text) if schema_takes_number(schema) && text.parse::<f64>().is_ok() => {
                 Some(format!("write {text} without quotation marks"))
             }
-            DeValue::Table(_) if takes("array") && schema.get("items")?.get("type")? == "object" => {
+            DeValue::Table(_)
+                if takes("array") && schema.get("items")?.get("type")? == "object" =>
+            {
                 Some(format!("write [[{key}]]"))
             }
-            DeValue::Array(elements) if takes("object") && elements.iter().all(|element| element.get_ref().is_table()) => {
+            DeValue::Array(elements)
+                if takes("object")
+                    && elements.iter().all(|element| element.get_ref().is_table()) =>
+            {
                 Some("write it once, with single brackets".to_owned())
             }
             _ => None,
@@ -120,14 +148,22 @@ impl<'a> Walk<'a> {
     }
 
     /// "expected …, found …", with the key's meaning as the hint.
-    fn unexpected(&self, schema: &Map<String, Value>, expected: &str, node: &Node<'_>) -> Diagnostic {
+    fn unexpected(
+        &self,
+        schema: &Map<String, Value>,
+        expected: &str,
+        node: &Node<'_>,
+    ) -> Diagnostic {
         if schema.contains_key("x-secret") {
             let mut problem = Diagnostic::error(node.key_span(), format!("expected {expected}, found something else"))
                 .with_hint("a secret stays out of the file: put it into an environment variable, and that variable's name here");
             problem.secret = Some(node.span());
             return problem;
         }
-        let problem = Diagnostic::error(node.span(), format!("expected {expected}, found {}", found(self.text, node)));
+        let problem = Diagnostic::error(
+            node.span(),
+            format!("expected {expected}, found {}", found(self.text, node)),
+        );
         match schema.get("description").and_then(Value::as_str) {
             Some(description) => problem.with_hint(description),
             None => problem,
@@ -165,7 +201,9 @@ impl<'a> Walk<'a> {
     }
 
     fn name(&mut self, schema: &Map<String, Value>, kind: &str, text: &str, node: &Node<'_>) {
-        let Some(known) = self.names.known(kind).filter(|known| !known.has(text)) else { return };
+        let Some(known) = self.names.known(kind).filter(|known| !known.has(text)) else {
+            return;
+        };
         let mut problem = self.unexpected(schema, &expected(schema), node);
         if let Some(name) = nearest(text, known.names.iter().map(String::as_str)) {
             problem = problem.with_caret(format!("did you mean \"{name}\"?"));
@@ -175,7 +213,10 @@ impl<'a> Walk<'a> {
         } else if known.names.is_empty() {
             "this file has none".to_owned()
         } else {
-            format!("this file has {}", listed(known.names.iter().map(String::as_str), "and"))
+            format!(
+                "this file has {}",
+                listed(known.names.iter().map(String::as_str), "and")
+            )
         });
         self.problems.relation(problem);
     }
@@ -199,7 +240,9 @@ impl<'a> Walk<'a> {
         let high = bound("maximum").is_some_and(|maximum| number > maximum)
             || bound("exclusiveMaximum").is_some_and(|maximum| number >= maximum);
         let wanted = match schema.get("maximum") {
-            Some(maximum) if high && !schema.contains_key("x-expected") => format!("a number up to {maximum}"),
+            Some(maximum) if high && !schema.contains_key("x-expected") => {
+                format!("a number up to {maximum}")
+            }
             _ if low && bound("minimum") == Some(0.0) && !schema.contains_key("x-expected") => {
                 "a number of at least 0".to_owned()
             }
@@ -218,7 +261,9 @@ impl<'a> Walk<'a> {
             problem.message = "the list is empty".to_owned();
             return self.problems.form(problem);
         }
-        let Some(items) = schema.get("items") else { return self.anything(node) };
+        let Some(items) = schema.get("items") else {
+            return self.anything(node);
+        };
         self.path.push(Step::Element);
         for element in &elements {
             self.value(items, element);
@@ -232,11 +277,16 @@ impl<'a> Walk<'a> {
     fn unique(&mut self, elements: &[Node<'_>]) {
         let mut seen: Vec<(String, &Node<'_>)> = Vec::new();
         for element in elements {
-            let Some(same) = text::comparable(element) else { continue };
+            let Some(same) = text::comparable(element) else {
+                continue;
+            };
             match seen.iter().find(|(earlier, _)| *earlier == same) {
                 Some((_, first)) => {
                     let message = format!("{} stands in the list twice", found(self.text, element));
-                    self.problems.form(Diagnostic::error(element.span(), message).with_label(first.span(), "first here"));
+                    self.problems.form(
+                        Diagnostic::error(element.span(), message)
+                            .with_label(first.span(), "first here"),
+                    );
                 }
                 None => seen.push((same, element)),
             }
@@ -255,7 +305,12 @@ impl<'a> Walk<'a> {
             let problem = self.unexpected(&Map::new(), expected, node);
             self.problems.form(problem);
         }
-        for child in node.entries().into_iter().map(|(_, child)| child).chain(node.elements()) {
+        for child in node
+            .entries()
+            .into_iter()
+            .map(|(_, child)| child)
+            .chain(node.elements())
+        {
             self.anything(&child);
         }
     }
@@ -265,8 +320,15 @@ impl<'a> Walk<'a> {
         let mut place = String::new();
         for step in &self.path {
             if let Step::Key(key) = step {
-                let bare = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-                let key = if bare { key.clone() } else { format!("{key:?}") };
+                let bare = !key.is_empty()
+                    && key
+                        .chars()
+                        .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+                let key = if bare {
+                    key.clone()
+                } else {
+                    format!("{key:?}")
+                };
                 place.push_str(if place.is_empty() { "" } else { "." });
                 place.push_str(&key);
             }
@@ -280,7 +342,11 @@ impl<'a> Walk<'a> {
 }
 
 fn schema_takes_number(schema: &Map<String, Value>) -> bool {
-    let takes = |schema: &Map<String, Value>| schema.get("type").is_some_and(|name| name == "integer" || name == "number");
+    let takes = |schema: &Map<String, Value>| {
+        schema
+            .get("type")
+            .is_some_and(|name| name == "integer" || name == "number")
+    };
     takes(schema)
         || schema
             .get("anyOf")

@@ -200,7 +200,9 @@ impl Remote {
     pub fn capacity_bytes(&self) -> Option<u64> {
         match self {
             Self::Lm(_) | Self::RedisSentinel(_) => None,
-            Self::Redis(server) | Self::Valkey(server) => server.capacity.map(|capacity| capacity.0),
+            Self::Redis(server) | Self::Valkey(server) => {
+                server.capacity.map(|capacity| capacity.0)
+            }
         }
     }
 }
@@ -216,7 +218,10 @@ impl Backend {
     pub fn tiers(&self) -> Vec<(String, Option<u64>)> {
         let mut tiers = Vec::new();
         if let Some(prefix) = &self.prefix {
-            tiers.push(("prefix".to_owned(), prefix.capacity.map(|capacity| capacity.0)));
+            tiers.push((
+                "prefix".to_owned(),
+                prefix.capacity.map(|capacity| capacity.0),
+            ));
         }
         if let Some(local_cpu) = &self.local_cpu {
             tiers.push(("local-cpu".to_owned(), Some(local_cpu.capacity.0)));

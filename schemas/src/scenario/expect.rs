@@ -115,7 +115,8 @@ impl JsonSchema for Bound {
 
 impl Bound {
     /// What a user is told when the text is wrong.
-    pub const EXPECTED: &'static str = "a quantity with its unit, like \"250ms\", \"8GB\" or \"100/s\"";
+    pub const EXPECTED: &'static str =
+        "a quantity with its unit, like \"250ms\", \"8GB\" or \"100/s\"";
 
     fn pattern() -> String {
         quantity::pattern(&[Duration::UNITS, Bytes::UNITS, Rate::UNITS].concat())

@@ -10,14 +10,19 @@ use crate::{model, quantity};
 
 /// Visits the schemas of the values themselves: through "one or many", lists and maps.
 fn each_value(schema: &mut Value, visit: &mut dyn FnMut(&mut Map<String, Value>)) {
-    let Some(object) = schema.as_object_mut() else { return };
+    let Some(object) = schema.as_object_mut() else {
+        return;
+    };
     if let Some(branches) = object.get_mut("anyOf").and_then(Value::as_array_mut) {
         for branch in branches {
             each_value(branch, visit);
         }
     } else if let Some(items) = object.get_mut("items") {
         each_value(items, visit);
-    } else if let Some(values) = object.get_mut("additionalProperties").filter(|values| values.is_object()) {
+    } else if let Some(values) = object
+        .get_mut("additionalProperties")
+        .filter(|values| values.is_object())
+    {
         each_value(values, visit);
     } else {
         visit(object);
@@ -33,7 +38,9 @@ fn has_type(object: &Map<String, Value>, name: &str) -> bool {
 }
 
 fn set(schema: &mut Schema, of_type: &str, entries: Value) {
-    let Value::Object(entries) = entries else { return };
+    let Value::Object(entries) = entries else {
+        return;
+    };
     let mut value = std::mem::take(schema).to_value();
     each_value(&mut value, &mut |object| {
         if has_type(object, of_type) {
@@ -57,32 +64,58 @@ pub(crate) fn positive(schema: &mut Schema) {
 
 /// Numbers above 0.
 pub(crate) fn above_zero(schema: &mut Schema) {
-    set(schema, "number", json!({ "exclusiveMinimum": 0, "x-expected": "a number above 0" }));
+    set(
+        schema,
+        "number",
+        json!({ "exclusiveMinimum": 0, "x-expected": "a number above 0" }),
+    );
 }
 
 /// Numbers of at least 0.
 pub(crate) fn not_negative(schema: &mut Schema) {
-    set(schema, "number", json!({ "minimum": 0, "x-expected": "a number of at least 0" }));
+    set(
+        schema,
+        "number",
+        json!({ "minimum": 0, "x-expected": "a number of at least 0" }),
+    );
 }
 
 /// Numbers above 0 and up to 1.
 pub(crate) fn share(schema: &mut Schema) {
-    set(schema, "number", json!({ "exclusiveMinimum": 0, "maximum": 1, "x-expected": "a share above 0 and up to 1" }));
+    set(
+        schema,
+        "number",
+        json!({ "exclusiveMinimum": 0, "maximum": 1, "x-expected": "a share above 0 and up to 1" }),
+    );
 }
 
 /// Numbers strictly between 0 and 1.
 pub(crate) fn open_share(schema: &mut Schema) {
-    set(schema, "number", json!({ "exclusiveMinimum": 0, "exclusiveMaximum": 1, "x-expected": "a share between 0 and 1, like 0.1" }));
+    set(
+        schema,
+        "number",
+        json!({ "exclusiveMinimum": 0, "exclusiveMaximum": 1, "x-expected": "a share between 0 and 1, like 0.1" }),
+    );
 }
 
 /// A text that is not blank.
 pub(crate) fn not_empty(schema: &mut Schema) {
-    set(schema, "string", json!({ "pattern": "\\S", "x-expected": "a text that is not empty" }));
+    set(
+        schema,
+        "string",
+        json!({ "pattern": "\\S", "x-expected": "a text that is not empty" }),
+    );
 }
 
 /// A text of a given form.
 pub(crate) fn pattern(pattern: &'static str, expected: &'static str) -> impl FnMut(&mut Schema) {
-    move |schema| set(schema, "string", json!({ "pattern": pattern, "x-expected": expected }))
+    move |schema| {
+        set(
+            schema,
+            "string",
+            json!({ "pattern": pattern, "x-expected": expected }),
+        )
+    }
 }
 
 /// The name of an environment variable.
@@ -96,17 +129,29 @@ pub(crate) fn variable_name(schema: &mut Schema) {
 
 /// The name of a profile; whether it exists is known only where it is looked up.
 pub(crate) fn profile_name(schema: &mut Schema) {
-    set(schema, "string", json!({ "pattern": NAME, "x-expected": "a profile's name, like \"cpu\"" }));
+    set(
+        schema,
+        "string",
+        json!({ "pattern": NAME, "x-expected": "a profile's name, like \"cpu\"" }),
+    );
 }
 
 /// A hub name, a built-in model or a path.
 pub(crate) fn model(schema: &mut Schema) {
-    set(schema, "string", json!({ "x-text": "model", "x-expected": model::EXPECTED, "pattern": model::PATTERN }));
+    set(
+        schema,
+        "string",
+        json!({ "x-text": "model", "x-expected": model::EXPECTED, "pattern": model::PATTERN }),
+    );
 }
 
 /// As [`model`], or a path that starts with `~` or a variable.
 pub(crate) fn model_place(schema: &mut Schema) {
-    set(schema, "string", json!({ "x-text": "model-place", "x-expected": model::EXPECTED, "pattern": model::PLACE_PATTERN }));
+    set(
+        schema,
+        "string",
+        json!({ "x-text": "model-place", "x-expected": model::EXPECTED, "pattern": model::PLACE_PATTERN }),
+    );
 }
 
 /// A name that the same file gives: `engine`, `process`, `sized-tier` or `disk-tier`.

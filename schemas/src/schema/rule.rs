@@ -5,7 +5,9 @@
 use serde_json::{Value, json};
 
 fn required(keys: &[&str]) -> Vec<Value> {
-    keys.iter().map(|key| json!({ "required": [key] })).collect()
+    keys.iter()
+        .map(|key| json!({ "required": [key] }))
+        .collect()
 }
 
 /// One of the keys, and only one.
