@@ -153,11 +153,18 @@ pub enum Role {
 #[serde(rename_all = "kebab-case")]
 pub enum Probe {
     /// GET gives 200, and the body contains the text where one is given.
-    Http { url: String, contains: Option<String> },
+    Http {
+        url: String,
+        contains: Option<String>,
+    },
     /// A line of the log contains the text.
     LogLine { contains: String },
     /// A Redis-protocol command is answered by a reply that contains the text.
-    Redis { address: String, command: Vec<String>, contains: String },
+    Redis {
+        address: String,
+        command: Vec<String>,
+        contains: String,
+    },
 }
 
 /// One point of the workload's matrix on all engines.
