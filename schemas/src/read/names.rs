@@ -27,6 +27,24 @@ impl Known {
             || self.open.iter().any(|open| text.starts_with(open.as_str()))
     }
 
+    /// The names of the engine that the text begins with, or all.
+    pub(super) fn like(&self, text: &str) -> Vec<&str> {
+        let engine = text.split_once('.').map(|(engine, _)| format!("{engine}."));
+        let all = || self.names.iter().map(String::as_str);
+        let like: Vec<&str> = all()
+            .filter(|name| {
+                engine
+                    .as_ref()
+                    .is_some_and(|engine| name.starts_with(engine.as_str()))
+            })
+            .collect();
+        if like.is_empty() {
+            all().collect()
+        } else {
+            like
+        }
+    }
+
     /// Why a name of the file does not serve here.
     pub(super) fn refusal(&self, text: &str) -> Option<&'static str> {
         self.refused

@@ -1,6 +1,6 @@
 //! Errors of the TOML parser as problems of the file.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use toml::de::Error;
 
@@ -36,13 +36,9 @@ pub(super) fn diagnostic(text: &str, root: &Node<'_>, error: &Error) -> Diagnost
     let word = text.get(span.clone()).unwrap_or_default();
     if error.message() == "duplicate key" {
         let again = Diagnostic::error(span.clone(), format!("`{word}` is written twice"));
-        let mut others = Vec::new();
-        keys_named(root, word, &mut others);
-        others.retain(|other| *other != span);
-        // The parser does not say which table it means; the first is certain only where the name occurs once more.
-        return match others.as_slice() {
-            [first] => again.with_label(first.clone(), "first here"),
-            _ => again,
+        return match earlier_header(text, &span).or_else(|| only_other_key(root, word, &span)) {
+            Some(first) => again.with_label(first, "first here"),
+            None => again,
         };
     }
     if error.message().starts_with("string values must be quoted") {
@@ -52,7 +48,41 @@ pub(super) fn diagnostic(text: &str, root: &Node<'_>, error: &Error) -> Diagnost
     Diagnostic::error(span, error.message())
 }
 
-fn keys_named(node: &Node<'_>, word: &str, found: &mut Vec<std::ops::Range<usize>>) {
+/// Of a table's header that stands twice, the key in the earlier one. The parser's tree keeps only the later.
+fn earlier_header(text: &str, again: &Range<usize>) -> Option<Range<usize>> {
+    let start = text
+        .get(..again.start)?
+        .rfind('\n')
+        .map_or(0, |newline| newline + 1);
+    let header = |line: &str| {
+        line.trim_start()
+            .starts_with('[')
+            .then(|| line.find(']').map(|end| line[..=end].to_owned()))?
+    };
+    let repeated = header(text.get(start..)?.lines().next()?)?;
+    let mut at = 0;
+    for line in text[..start].split_inclusive('\n') {
+        if header(line).as_ref() == Some(&repeated) {
+            return Some(at + again.start - start..at + again.end - start);
+        }
+        at += line.len();
+    }
+    None
+}
+
+/// The parser does not say which table a key is twice in; where its name occurs only once more, that one is meant.
+fn only_other_key(root: &Node<'_>, word: &str, again: &Range<usize>) -> Option<Range<usize>> {
+    let mut others = Vec::new();
+    keys_named(root, word, &mut others);
+    others.retain(|other| other != again);
+    if let [only] = others.as_slice() {
+        Some(only.clone())
+    } else {
+        None
+    }
+}
+
+fn keys_named(node: &Node<'_>, word: &str, found: &mut Vec<Range<usize>>) {
     for (name, child) in node.entries() {
         if name == word {
             found.push(child.key_span());

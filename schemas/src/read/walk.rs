@@ -122,6 +122,13 @@ impl<'a> Walk<'a> {
             DeValue::String(text) if takes("object") => {
                 let properties = schema.get("properties")?.as_object()?;
                 let kind = nearest(text, properties.keys().map(String::as_str))?;
+                if properties
+                    .get(kind)
+                    .and_then(|kind| kind.get("properties"))
+                    .is_none()
+                {
+                    return Some(format!("write {key}.{kind} = {{}}"));
+                }
                 let header = self
                     .place()
                     .trim_start_matches('[')
@@ -213,10 +220,7 @@ impl<'a> Walk<'a> {
         } else if known.names.is_empty() {
             "this file has none".to_owned()
         } else {
-            format!(
-                "this file has {}",
-                listed(known.names.iter().map(String::as_str), "and")
-            )
+            format!("this file has {}", listed(known.like(text), "and"))
         });
         self.problems.relation(problem);
     }

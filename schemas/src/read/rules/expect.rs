@@ -191,12 +191,12 @@ fn condition(root: &Node<'_>, expect: &Node<'_>, problems: &mut Problems) {
         return;
     };
     for (key, wanted) in condition.entries() {
-        let Some(values) = keys.get(key).filter(|_| key != "working-set-of") else {
+        let Some(values) = keys.get(key).filter(|_| varies(key)) else {
             let known: Vec<&str> = keys
                 .entries()
                 .into_iter()
                 .map(|(known, _)| known)
-                .filter(|known| *known != "working-set-of")
+                .filter(|known| varies(known))
                 .collect();
             let mut problem = Diagnostic::error(
                 wanted.key_span(),
@@ -223,6 +223,11 @@ fn condition(root: &Node<'_>, expect: &Node<'_>, problems: &mut Problems) {
             );
         }
     }
+}
+
+/// Whether a key of a workload distinguishes experiments.
+fn varies(key: &str) -> bool {
+    !matches!(key, "working-set-of" | "order")
 }
 
 /// `tier` is one of each engine that is asked.
@@ -281,6 +286,8 @@ fn requests(root: &Node<'_>, expect: &Node<'_>, problems: &mut Problems) {
         ("batched", "shared-context" | "growing-context" | "multi-turn") => true,
         ("grown", "shared-context" | "mixed-batch") => true,
         ("reused", "shared-context") => once(),
+        // From the second turn on a conversation has grown.
+        ("reused", "multi-turn") => true,
         _ => false,
     };
     for key in ["requests", "relative-to-requests"] {
@@ -301,16 +308,14 @@ fn requests(root: &Node<'_>, expect: &Node<'_>, problems: &mut Problems) {
         .and_then(|metric| metric.text())
         .is_some_and(|metric| !matches!(metric, "gpu-memory" | "rss" | "goodput"));
     if expect.get("requests").is_none() && counts_requests && never("reused") {
-        problems.relation(
-            Diagnostic::error(expect.span(), "nothing is reused with a reuse count of 1")
-                .with_label(
-                    keys.get("reuse-count")
-                        .map_or_else(|| keys.span(), |count| count.span()),
-                    "the reuse count",
-                )
-                .with_hint(
-                    "`requests` is \"reused\" by default: write `requests = \"cold\"` or \"all\"",
-                ),
-        );
+        let problem = Diagnostic::error(
+            expect.span(),
+            format!("[workload.{kind}] of this file makes no reused requests"),
+        )
+        .with_hint("`requests` is \"reused\" by default: write \"cold\", \"grown\" or \"all\"");
+        problems.relation(match keys.get("reuse-count") {
+            Some(count) => problem.with_label(count.span(), "only the first, which is cold"),
+            None => problem,
+        });
     }
 }
