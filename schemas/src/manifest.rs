@@ -127,10 +127,10 @@ pub struct Heartbeat {
     pub expr_id: u32,
     /// The engine.
     pub engine_id: u32,
-    /// Largest lateness of a beat.
-    pub worst_ns: u64,
-    /// 99th percentile of the beats' lateness.
-    pub p99_ns: u64,
+    /// Largest lateness of a beat; null when the turn was too short for one.
+    pub worst_ns: Option<u64>,
+    /// 99th percentile of the beats' lateness; null likewise.
+    pub p99_ns: Option<u64>,
     /// CPU time of the request thread.
     pub thread_cpu_ns: u64,
     /// Length of the turn.
