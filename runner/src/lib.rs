@@ -1,0 +1,3 @@
+//! The runner's parts, one module a stage.
+
+pub mod process;
