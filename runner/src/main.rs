@@ -16,7 +16,7 @@ fn main() -> ExitCode {
             clap_complete::generate(shell, &mut Cli::command(), "runner", &mut std::io::stdout());
             ExitCode::SUCCESS
         }
-        Some(Command::Guard(guard)) => process::guard_main(guard),
+        Some(Command::Guard(guard)) => process::guard_main(&guard),
         Some(Command::Engine(engine)) => match engine::serve(*engine) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {

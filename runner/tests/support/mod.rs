@@ -1,0 +1,119 @@
+//! What end-to-end tests share: a scenario in an empty folder, the real binary on it, and what it left behind.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use schemas::{manifest::Manifest, row::Row};
+use tempfile::TempDir;
+
+/// Generous: a test waits for something that must happen, and only fails when it does not.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An empty folder with scenario files.
+pub struct Workshop {
+    folder: TempDir,
+}
+
+impl Workshop {
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a temporary folder") }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes a scenario file.
+    pub fn scenario(&self, name: &str, text: &str) -> String {
+        let file = format!("{name}.toml");
+        fs::write(self.path().join(&file), text).expect("a scenario file");
+        file
+    }
+
+    fn command(&self, program: &Path, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command.args(args).current_dir(self.path()).stdin(Stdio::null()).env("NO_COLOR", "1");
+        command
+    }
+
+    /// Runs the real binary to its end.
+    pub fn runner(&self, args: &[&str]) -> Output {
+        self.command(runner(), args).output().expect("the runner starts")
+    }
+
+    /// Runs `report` to its end.
+    pub fn report(&self, args: &[&str]) -> Output {
+        self.command(&runner().with_file_name("report"), args).output().expect("report starts")
+    }
+
+    /// Starts the real binary.
+    pub fn start(&self, args: &[&str]) -> Child {
+        let mut command = self.command(runner(), args);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the runner starts")
+    }
+
+    /// The newest run folder of a scenario.
+    pub fn run_folder(&self, scenario: &str) -> PathBuf {
+        let latest = self.path().join("outputs").join(scenario).join("latest");
+        latest.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", latest.display()))
+    }
+
+    /// Waits until the run's journal has so many whole rows.
+    pub fn wait_for_rows(&self, scenario: &str, rows: usize) {
+        wait_until("rows in the journal", || {
+            let journal = self.path().join("outputs").join(scenario).join("latest/rows.jsonl");
+            fs::read_to_string(journal).is_ok_and(|text| text.matches('\n').count() >= rows)
+        });
+    }
+}
+
+pub fn runner() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_runner"))
+}
+
+pub fn rows(folder: &Path) -> Vec<Row> {
+    let text = fs::read_to_string(folder.join("rows.jsonl")).expect("a journal");
+    text.lines().map(|line| serde_json::from_str(line).expect("a row")).collect()
+}
+
+pub fn manifest(folder: &Path) -> Manifest {
+    let text = fs::read_to_string(folder.join("manifest.json")).expect("a manifest");
+    serde_json::from_str(&text).expect("a manifest")
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Polls until it holds.
+///
+/// # Panics
+/// When it does not hold within [`PATIENCE`].
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Processes whose environment carries a run's id, apart from the given one: engines and guards.
+pub fn processes_of(folder: &Path) -> Vec<u32> {
+    let run_id = folder.file_name().expect("a run id").to_string_lossy().into_owned();
+    let wanted = format!("{}=", runner::process::RUN_ID_VARIABLE);
+    let entries = fs::read_dir("/proc").expect("/proc").flatten();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+        .filter(|pid| {
+            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environment
+                .split(|byte| *byte == 0)
+                .map(String::from_utf8_lossy)
+                .any(|variable| variable.starts_with(&wanted) && variable.contains(&run_id))
+        })
+        .collect()
+}
