@@ -50,7 +50,7 @@ impl Mark {
     }
 }
 
-/// All living processes that carry the run's id in their environment.
+/// All living processes that carry the run's id in their environment, and what descends from them.
 pub fn carrying(run_id: &str) -> Vec<Stray> {
     find(&Mark {
         run_id: run_id.to_owned(),
