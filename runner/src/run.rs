@@ -91,7 +91,8 @@ fn plans(args: &RunArgs, loaded: &[Loaded], chosen: &Chosen) -> Result<Vec<Plan>
     let mut plans = Vec::new();
     let mut problems = String::new();
     for scenario in loaded {
-        let names = plan::resolve_model(&scenario.scenario, &chosen.profile, overrides.model.as_deref());
+        let mut names = plan::resolve_model(&scenario.scenario, &chosen.profile, overrides.model.as_deref());
+        names.used = crate::interpreter::expand(&names.used);
         match model_facts::read(&names.used) {
             Ok(facts) => plans.push(plan::build(plan::Inputs {
                 name: &scenario.name,
@@ -99,6 +100,7 @@ fn plans(args: &RunArgs, loaded: &[Loaded], chosen: &Chosen) -> Result<Vec<Plan>
                 profile_name: &chosen.name,
                 profile: &chosen.profile,
                 overrides: &overrides,
+                names: &names,
                 facts: &facts,
             })),
             Err(error) => problems.push_str(&format!("error: {}: {error}\n", scenario.path.display())),

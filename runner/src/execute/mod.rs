@@ -148,13 +148,16 @@ pub async fn run(input: RunInput<'_>) -> Result<Executed, ExecuteError> {
     };
     folder.write("manifest.json", &json(&manifest))?;
 
+    let running = running_engines(input.plan);
+    if running.is_empty() {
+        return finish_without_running(&folder, manifest);
+    }
     let recorder = Recorder::start(&folder)?;
     let watched = Watched::default();
     let telemetry = Telemetry::start(clock, watched.clone(), recorder.sender()?)
         .map_err(|source| ExecuteError::System { action: "start the telemetry thread", source })?;
     let client = Client::spawn(clock, input.client_cores)?;
     let texts = TextSource::new(model_facts::tokenizer(&input.plan.model.used)?, input.plan.seed)?;
-    let running = running_engines(input.plan);
     let interrupted = CancellationToken::new();
     let live = Live::new(&folder, clock, input.plan, watched, interrupted.clone())?;
 
@@ -204,6 +207,16 @@ pub async fn run(input: RunInput<'_>) -> Result<Executed, ExecuteError> {
     folder.write("manifest.json", &json(&manifest))?;
     folder.remove_empty_rooms();
     Ok(Executed { folder: folder.path().to_owned(), ending })
+}
+
+/// Nothing can run here: the folder holds the plan with its reasons, and no rows.
+fn finish_without_running(folder: &RunFolder, mut manifest: Manifest) -> Result<Executed, ExecuteError> {
+    Recorder::start(folder)?.finish()?;
+    manifest.ended = Some(manifest.started.clone());
+    manifest.ending = Some(Ending::Complete);
+    folder.write("manifest.json", &json(&manifest))?;
+    folder.remove_empty_rooms();
+    Ok(Executed { folder: folder.path().to_owned(), ending: Ending::Complete })
 }
 
 /// A run's state.

@@ -43,18 +43,19 @@ pub struct Inputs<'a> {
     pub profile: &'a Profile,
     /// What the command line says.
     pub overrides: &'a Overrides,
+    /// The model's names, paths expanded.
+    pub names: &'a ModelName,
     /// What is known of the model that will be used.
     pub facts: &'a ModelFacts,
 }
 
 /// Computes the plan.
 pub fn build(inputs: Inputs<'_>) -> Plan {
-    let Inputs { name, scenario, profile_name, profile, overrides, facts } = inputs;
+    let Inputs { name, scenario, profile_name, profile, overrides, names, facts } = inputs;
     let mut substitutions = Vec::new();
     let mut skipped = Vec::new();
     let mut warnings = Vec::new();
 
-    let names = model::resolve(scenario, profile, overrides.model.as_deref());
     if names.declared != names.used {
         substitutions.push(Substitution {
             what: "model".into(),
@@ -65,8 +66,8 @@ pub fn build(inputs: Inputs<'_>) -> Plan {
     }
     let model = Model {
         served_name: names.served_name(),
-        declared: names.declared,
-        used: names.used,
+        declared: names.declared.clone(),
+        used: names.used.clone(),
         kv_bytes_per_token: facts.kv_bytes_per_token,
         max_length: names.max_length.or(facts.max_length),
         random_weights: facts.random_weights,
