@@ -257,6 +257,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn text_round_trips(ns in 0u64..1 << 53, bytes in 0u64..1 << 53, rate in 0.001f64..1e6) {
             prop_assert_eq!(Duration(ns).to_string().parse(), Ok(Duration(ns)));

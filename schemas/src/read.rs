@@ -7,6 +7,8 @@ mod args;
 mod engines;
 mod expected;
 mod format;
+#[cfg(test)]
+mod mutants;
 mod names;
 mod nearest;
 mod problem;
@@ -46,16 +48,12 @@ static PROFILE: LazyLock<Format> = LazyLock::new(|| Format::new(schema::profile(
 
 /// Reads a scenario, or says everything that is wrong with it, in the order of the file.
 pub fn scenario(source: &Source) -> Result<Scenario, Vec<Diagnostic>> {
-    read(source, &SCENARIO, |root, names, problems| {
-        rules::scenario(root, names, problems)
-    })
+    read(source, scenario_problems(source))
 }
 
 /// Reads a profile, or says everything that is wrong with it, in the order of the file.
 pub fn profile(source: &Source) -> Result<Profile, Vec<Diagnostic>> {
-    read(source, &PROFILE, |root, _, problems| {
-        rules::profile(root, problems)
-    })
+    read(source, profile_problems(source))
 }
 
 /// What a user should know of a scenario that can be read, but hardly does what its author meant. Empty for one that cannot.
@@ -68,11 +66,21 @@ pub fn scenario_warnings(source: &Source) -> Vec<Diagnostic> {
     }
 }
 
-fn read<T: DeserializeOwned>(
+fn scenario_problems(source: &Source) -> Vec<Diagnostic> {
+    problems(source, &SCENARIO, rules::scenario)
+}
+
+fn profile_problems(source: &Source) -> Vec<Diagnostic> {
+    problems(source, &PROFILE, |root, _, problems| {
+        rules::profile(root, problems)
+    })
+}
+
+fn problems(
     source: &Source,
     format: &Format,
     rules: impl FnOnce(&Node<'_>, &Names<'_>, &mut Problems),
-) -> Result<T, Vec<Diagnostic>> {
+) -> Vec<Diagnostic> {
     let (tree, errors) = tree::parse(&source.text);
     let root = Node::root(&tree);
     let names = Names::collect(&root);
@@ -89,10 +97,19 @@ fn read<T: DeserializeOwned>(
             });
         }
     }
-    let problems = problems.into_diagnostics();
+    problems.into_diagnostics()
+}
+
+/// Fills the type. After a walk without problems this cannot fail, which a test holds; if it did, the user would still be told where.
+fn read<T: DeserializeOwned>(
+    source: &Source,
+    problems: Vec<Diagnostic>,
+) -> Result<T, Vec<Diagnostic>> {
     if !problems.is_empty() {
         return Err(problems);
     }
-    toml::from_str(&source.text)
-        .map_err(|error| vec![syntax::diagnostic(&source.text, &root, &error)])
+    toml::from_str(&source.text).map_err(|error| match error.span() {
+        Some(span) => vec![Diagnostic::error(span, error.message())],
+        None => vec![Diagnostic::error_of_file(error.message())],
+    })
 }

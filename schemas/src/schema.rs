@@ -74,6 +74,7 @@ fn plain(schema: &mut Schema) {
     transform_subschemas(&mut plain, schema);
     without_null(schema);
     kinds_as_properties(schema);
+    words_as_texts(schema);
     number_ranges(schema);
     lists(schema);
 }
@@ -141,6 +142,21 @@ fn kinds_as_properties(schema: &mut Schema) {
     object.insert("additionalProperties".to_owned(), false.into());
     object.insert("minProperties".to_owned(), 1.into());
     object.insert("maxProperties".to_owned(), 1.into());
+}
+
+/// Documented words of an enum become `oneOf` of `const`; their common type says at once that they are texts.
+fn words_as_texts(schema: &mut Schema) {
+    let Some(object) = schema.as_object_mut() else {
+        return;
+    };
+    let words = object.get("oneOf").and_then(Value::as_array);
+    if words.is_some_and(|words| {
+        words
+            .iter()
+            .all(|word| word.get("const").is_some_and(Value::is_string))
+    }) {
+        object.insert("type".to_owned(), "string".into());
+    }
 }
 
 /// Rust's integer types as ranges, since `format` is only a remark; TOML's integers end at 2⁶³ − 1.
