@@ -1,0 +1,13 @@
+//! Prompts of exact length: words that are single tokens, texts made of them, and the requests' bodies.
+//!
+//! Everything is made before the clock starts, from the model's own tokenizer, the plan, the plan's seed and the run's nonce.
+
+mod builder;
+mod source;
+mod template;
+mod tokenizer;
+
+pub use builder::{PromptError, TrialPrompts, build, warm_up};
+pub use source::TextSource;
+pub use template::{TemplateOverhead, TokenizeError, parse_token_count, tokenize_request};
+pub use tokenizer::{Tokenizer, TokenizerError};
