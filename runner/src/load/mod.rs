@@ -3,10 +3,26 @@
 //! Two threads live as long as the run. The *request thread* paces, writes, and stamps bytes as they arrive; it neither parses nor logs nor
 //! waits for anybody. The *parser thread* takes finished exchanges from it and makes rows of them.
 
+mod agenda;
+mod alarm;
+mod answer;
 mod client;
-pub mod histogram;
+mod connection;
+mod driver;
+mod exchange;
+mod heartbeat;
+mod histogram;
+mod inbox;
+mod outcome;
+mod parser;
+mod request;
+mod rows;
+mod slot;
+mod sse;
 mod target;
 mod turn;
+mod upload;
+mod wire;
 
 pub use client::{Client, ClientError, Stops};
 pub use histogram::Spread;

@@ -124,6 +124,25 @@ pub struct Conversation {
     pub turns: Vec<ConversationTurn>,
 }
 
+impl Conversation {
+    /// The body of a turn, given the replies to all turns before it as JSON string contents.
+    pub(crate) fn body(&self, turn: usize, replies: &[Bytes]) -> Body {
+        let mut parts = vec![self.opening.clone()];
+        for (earlier, reply) in self.turns.iter().take(turn).zip(replies) {
+            parts.extend([
+                earlier.question.clone(),
+                self.reply_open.clone(),
+                reply.clone(),
+                self.question_open.clone(),
+            ]);
+        }
+        if let Some(last) = self.turns.get(turn) {
+            parts.extend([last.question.clone(), last.closing.clone()]);
+        }
+        Body::new(parts)
+    }
+}
+
 /// One turn of a conversation.
 #[derive(Debug, Clone)]
 pub struct ConversationTurn {
