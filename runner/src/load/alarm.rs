@@ -1,0 +1,83 @@
+//! A precise timer: the runtime's own wheel ticks in milliseconds, the kernel's timer descriptor in microseconds.
+
+use std::{
+    io,
+    os::fd::OwnedFd,
+    task::{Context, Poll, ready},
+};
+
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
+use tokio::io::{Interest, unix::AsyncFd};
+
+use crate::clock::{NS_PER_S, RunClock};
+
+/// A timer that rings at a stamp of the run's clock.
+#[derive(Debug)]
+pub(super) struct Alarm {
+    timer: AsyncFd<OwnedFd>,
+    clock: RunClock,
+    set_to_ns: Option<u64>,
+}
+
+impl Alarm {
+    /// A timer that is not set. Must be called inside the request thread's runtime.
+    #[expect(
+        unsafe_code,
+        reason = "the runtime has no safe way left to watch a descriptor that is no socket or pipe"
+    )]
+    pub(super) fn new(clock: RunClock) -> io::Result<Self> {
+        let timer = timerfd_create(
+            TimerfdClockId::Monotonic,
+            TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
+        )?;
+        // SAFETY: an `OwnedFd` is open, and is the same descriptor, until it is dropped; it is dropped with the `AsyncFd` that owns it.
+        let timer = unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE) }?;
+        Ok(Self {
+            timer,
+            clock,
+            set_to_ns: None,
+        })
+    }
+
+    /// Ready when the clock has reached `at_ns`; a second call with another time sets the timer anew.
+    pub(super) fn poll_until(&mut self, cx: &mut Context<'_>, at_ns: u64) -> Poll<()> {
+        loop {
+            if self.clock.now_ns() >= at_ns {
+                return Poll::Ready(());
+            }
+            if self.set_to_ns != Some(at_ns) {
+                if self.set(at_ns).is_err() {
+                    // A timer that the kernel refuses: asking again at once keeps the schedule at the cost of CPU, which the heartbeat shows.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                self.set_to_ns = Some(at_ns);
+            }
+            match ready!(self.timer.poll_read_ready(cx)) {
+                // Setting the timer anew takes back what has not been read, so the expiry itself is never read.
+                Ok(mut ready) => ready.clear_ready(),
+                Err(_) => return Poll::Ready(()),
+            }
+            // Rung for this or for an earlier setting.
+            self.set_to_ns = None;
+        }
+    }
+
+    fn set(&self, at_ns: u64) -> io::Result<()> {
+        let absolute_ns = self.clock.to_monotonic_ns(at_ns);
+        let value = Timespec {
+            tv_sec: i64::try_from(absolute_ns / NS_PER_S).unwrap_or(i64::MAX),
+            // Below 10⁹.
+            tv_nsec: (absolute_ns % NS_PER_S) as _,
+        };
+        let once = Itimerspec {
+            it_interval: Timespec::default(),
+            it_value: value,
+        };
+        timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,33 @@
+//! The request path: it releases requests when they are due, sends them, stamps what comes back, and turns it into rows.
+//!
+//! Two threads live as long as the run. The *request thread* paces, writes, and stamps bytes as they arrive; it neither parses nor logs nor
+//! waits for anybody. The *parser thread* takes finished exchanges from it and makes rows of them.
+
+mod agenda;
+mod alarm;
+mod answer;
+mod client;
+mod connection;
+mod driver;
+mod exchange;
+mod heartbeat;
+mod histogram;
+mod inbox;
+mod outcome;
+mod parser;
+mod request;
+mod rows;
+mod slot;
+mod sse;
+mod target;
+mod turn;
+mod upload;
+mod wire;
+
+pub use client::{Client, ClientError, Stops};
+pub use histogram::Spread;
+pub use target::{Target, TargetError};
+pub use turn::{
+    ArrivalItem, Body, Conversation, ConversationTurn, Identity, LoadEvent, RequestFacts,
+    RequestItem, Schedule, Turn, TurnReport,
+};
