@@ -1,7 +1,7 @@
 //! What a type alone does not say of a field: ranges, patterns, and whose names a text takes. Each is a transform for `#[schemars(transform = …)]`.
 //!
-//! Three keywords are ours: `x-names` (the text names something of the same file), `x-text` (the text has a reader of its own), and
-//! `x-expected` (what to tell a user who wrote something else). Other readers of the schema pass over them.
+//! Four keywords are ours: `x-names` (the text names something of the same file), `x-text` (the text has a reader of its own), `x-expected`
+//! (what to tell a user who wrote something else), and `x-secret` (the value is never shown). Other readers of the schema pass over them.
 
 use schemars::Schema;
 use serde_json::{Map, Value, json};
