@@ -2,9 +2,10 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
     time::{Duration, Instant},
 };
 
@@ -26,7 +27,8 @@ fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 struct Guard {
     child: Child,
     orders: Option<ChildStdin>,
-    reports: BufReader<ChildStdout>,
+    /// Lines, read aside so that a guard that says nothing fails a test and does not hang it.
+    reports: Receiver<String>,
 }
 
 impl Guard {
@@ -47,7 +49,13 @@ impl Guard {
             .spawn()
             .expect("the binary is built");
         let orders = child.stdin.take();
-        let reports = BufReader::new(child.stdout.take().expect("it is piped"));
+        let stdout = child.stdout.take().expect("it is piped");
+        let (sender, reports) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
         Self {
             child,
             orders,
@@ -60,16 +68,22 @@ impl Guard {
         orders.write_all(line.as_bytes()).expect("the guard reads");
     }
 
-    fn report(&mut self) -> String {
-        let mut line = String::new();
-        self.reports.read_line(&mut line).expect("it is text");
-        line.trim_end().to_owned()
+    fn report(&self) -> String {
+        self.reports
+            .recv_timeout(PATIENCE)
+            .expect("the guard reports")
     }
 
-    fn rest_of_reports(&mut self) -> String {
-        let mut rest = String::new();
-        self.reports.read_to_string(&mut rest).expect("it is text");
-        rest
+    /// All further reports, until the guard closes its side.
+    fn rest_of_reports(&self) -> Vec<String> {
+        let mut rest = Vec::new();
+        loop {
+            match self.reports.recv_timeout(PATIENCE) {
+                Ok(line) => rest.push(line),
+                Err(RecvTimeoutError::Disconnected) => return rest,
+                Err(RecvTimeoutError::Timeout) => panic!("the guard ends, after {rest:?}"),
+            }
+        }
     }
 }
 
@@ -123,7 +137,7 @@ fn an_end_of_its_own_is_reported_and_the_rest_killed() {
     let started = guard.report();
     let pids = scattered(folder.path(), "a");
     assert_eq!(started, format!("started {}", pids[3].trim()));
-    assert_eq!(guard.rest_of_reports(), "exited code 3\nempty\n");
+    assert_eq!(guard.rest_of_reports(), ["exited code 3", "empty"]);
     assert!(guard.child.wait().expect("it is ours").success());
     assert!(!pids.iter().any(|pid| lives(pid)), "{pids:?}");
 }
@@ -140,12 +154,12 @@ fn term_reaches_the_group_and_the_status_tells_code_from_signal() {
     guard.report();
     wait_for_file(&up);
     guard.order("no such order\nterm\n");
-    assert_eq!(guard.rest_of_reports(), "exited code 7\nempty\n");
+    assert_eq!(guard.rest_of_reports(), ["exited code 7", "empty"]);
 
     let mut guard = Guard::start(&unique("term"), "exec sleep 600");
     guard.report();
     guard.order("term\n");
-    assert_eq!(guard.rest_of_reports(), "exited signal 15\nempty\n");
+    assert_eq!(guard.rest_of_reports(), ["exited signal 15", "empty"]);
 }
 
 #[test]
@@ -158,7 +172,7 @@ fn kill_takes_everything_that_ignores_term() {
     assert_eq!(guard.report(), "exited signal 15");
     assert!(lives(&pids[2]), "it ignores TERM");
     guard.order("kill\n");
-    assert_eq!(guard.rest_of_reports(), "empty\n");
+    assert_eq!(guard.rest_of_reports(), ["empty"]);
     assert!(!pids.iter().any(|pid| lives(pid)), "{pids:?}");
 }
 
@@ -167,7 +181,7 @@ fn what_cannot_be_started_is_said() {
     let mut guard = Guard::start_command(&unique("no-start"), &["/nonexistent/program"]);
     assert_eq!(
         guard.rest_of_reports(),
-        "not-started No such file or directory (os error 2)\n"
+        ["not-started No such file or directory (os error 2)"]
     );
     assert!(!guard.child.wait().expect("it is ours").success());
 }
@@ -187,7 +201,7 @@ fn signals_to_the_guard_itself_end_nothing() {
         );
     }
     guard.order("kill\n");
-    assert_eq!(guard.rest_of_reports(), "exited signal 9\nempty\n");
+    assert_eq!(guard.rest_of_reports(), ["exited signal 9", "empty"]);
 }
 
 #[test]
@@ -199,7 +213,7 @@ fn a_later_guard_does_not_hold_an_earlier_ones_pipe() {
     second.report();
     assert_eq!(carrying(&first_id).len(), 2, "the guard and its program");
     drop(first.orders.take());
-    assert_eq!(first.rest_of_reports(), "exited signal 9\nempty\n");
+    assert_eq!(first.rest_of_reports(), ["exited signal 9", "empty"]);
     first.child.wait().expect("it is ours");
     assert_eq!(carrying(&first_id), []);
     assert_eq!(carrying(&second_id).len(), 2);

@@ -38,6 +38,9 @@ use super::{
 /// How long the rest of a program may take to end by itself after its main process ended unasked: long enough for helpers that tidy up.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// Shortest time between two looks at shared memory. Other processes' files wake the guard too, and a look costs CPU beside the engine.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
 /// How often, and with which pause, the guard of a dead runner tries to remove what other guards' processes may still hold.
 const TIDY_ROUNDS: u32 = 100;
 const TIDY_PAUSE: Duration = Duration::from_millis(20);
@@ -107,6 +110,7 @@ async fn watch_over(
 ) {
     let mut terminating = false;
     let mut kill_at: Option<Instant> = None;
+    let mut next_look = Instant::now();
     loop {
         let kill_now = tokio::select! {
             order = orders.next() => match order {
@@ -120,8 +124,9 @@ async fn watch_over(
                 Some(Order::Kill) | None => true,
             },
             () = signals.child_ended() => false,
-            () = tree.shared_memory_appeared() => {
+            () = async { sleep_until(next_look).await; tree.shared_memory_appeared().await } => {
                 report_shared_memory(tree, reports);
+                next_look = Instant::now() + LOOK_PAUSE;
                 false
             }
             () = sleep_until(kill_at.unwrap_or_else(Instant::now)), if kill_at.is_some() => true,

@@ -4,7 +4,9 @@
 //! KILL) → gone. Between the runner and every program stands a guard ([`guard_main`]), so that no program outlives the runner, whatever ends it.
 
 mod ending;
+mod follower;
 mod guard;
+mod guarded;
 mod guarded_tree;
 mod log_tail;
 mod port_owner;

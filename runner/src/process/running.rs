@@ -1,71 +1,35 @@
 //! A process under guard: waiting for its answer, for its end, and ending it.
 
 use std::{
-    fmt, io,
+    fmt,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use schemas::{manifest::ProcessRecord, plan::Role};
-use tokio::{
-    io::AsyncWriteExt,
-    process::ChildStdin,
-    sync::watch,
-    time::{sleep, timeout},
-};
+use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    NowNs,
     ending::ProcessEnding,
-    log_tail::LogTail,
-    protocol::Order,
+    guarded::{Guarded, Life},
     readiness::Readiness,
     start_error::{StartError, StartErrorKind, role_in_words, seconds, write_last_lines},
 };
 
-/// How long after KILL a process may still be there before it is given up.
-const KILL_PATIENCE: Duration = Duration::from_secs(10);
-
-/// What the guard has reported so far.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Life {
-    /// The process runs.
-    pub(super) pid: Option<i32>,
-    /// The process could not be started.
-    pub(super) not_started: Option<String>,
-    /// The main process ended, and when.
-    pub(super) ended: Option<(ProcessEnding, u64)>,
-    /// Nothing of it is left, since when.
-    pub(super) gone_ns: Option<u64>,
-}
-
 /// A process that was started and has not answered yet. Dropped, it is killed.
 #[derive(Debug)]
 pub struct Starting {
-    pub(super) process: Process,
+    pub(super) guarded: Guarded,
     pub(super) readiness: Readiness,
 }
 
 /// A process that serves. Dropped, it is killed.
+#[derive(Debug)]
 pub struct Process {
-    pub(super) role: Role,
-    pub(super) log: LogTail,
-    pub(super) grace: Duration,
-    pub(super) guard_pid: i32,
-    /// The guard's stdin: its end of file kills.
-    pub(super) orders: ChildStdin,
-    pub(super) life: watch::Receiver<Life>,
-    /// The runner asked for the end.
-    pub(super) asked: Arc<AtomicBool>,
-    /// The user wants everything killed now.
-    pub(super) kill_now: CancellationToken,
-    pub(super) now_ns: NowNs,
-    pub(super) record: ProcessRecord,
+    guarded: Guarded,
+    pid: i32,
 }
 
 /// An end that nobody asked for.
@@ -102,7 +66,7 @@ impl fmt::Display for Death {
 impl Starting {
     /// Path of the log, which is being written.
     pub fn log(&self) -> &Path {
-        self.process.log.path()
+        self.guarded.log.path()
     }
 
     /// Waits until the probe is answered. Whatever ends the wait otherwise, nothing of the process is left when the error is returned.
@@ -116,37 +80,48 @@ impl Starting {
         cancel: &CancellationToken,
     ) -> Result<Process, Box<StartError>> {
         let Self {
-            mut process,
+            mut guarded,
             mut readiness,
         } = self;
-        let mut life = process.life.clone();
+        let (mut life, mut start) = (guarded.life.clone(), guarded.life.clone());
         let mut found = None;
+        let answer = async {
+            let pid = started(&mut start).await;
+            readiness.wait(&mut found).await;
+            pid
+        };
         let kind = tokio::select! {
             biased;
             () = cancel.cancelled() => StartErrorKind::Cancelled,
-            kind = ended_before_ready(&mut life, process.record.started_ns) => kind,
-            () = readiness.wait(&mut found) => {
-                process.record.ready_ns = Some((process.now_ns)());
-                return Ok(process);
+            kind = ended_before_ready(&mut life, guarded.record.started_ns) => kind,
+            pid = answer => {
+                guarded.record.ready_ns = Some((guarded.now_ns)());
+                return Ok(Process { guarded, pid });
             }
-            () = sleep(deadline) => StartErrorKind::NotReady { deadline, found: None },
+            () = sleep(deadline) => StartErrorKind::NotReady { deadline, found },
         };
-        let kind = match kind {
-            StartErrorKind::NotReady { deadline, .. } => {
-                StartErrorKind::NotReady { deadline, found }
-            }
-            kind => kind,
-        };
-        process.end(Some(process.grace)).await;
-        process.record.last_lines = process.log.last_lines();
+        guarded.end(Some(guarded.grace)).await;
+        guarded.record.last_lines = guarded.log.last_lines();
         let was_made = !matches!(kind, StartErrorKind::Spawn { .. });
         Err(Box::new(StartError {
-            name: process.record.name.clone(),
-            role: process.role,
-            log: process.log.path().to_owned(),
-            record: was_made.then(|| process.record.clone()),
+            name: guarded.record.name.clone(),
+            role: guarded.role,
+            log: guarded.log.path().to_owned(),
+            record: was_made.then_some(guarded.record),
             kind,
         }))
+    }
+}
+
+/// Waits until the guard has started the program, and returns the program's process id.
+async fn started(life: &mut watch::Receiver<Life>) -> i32 {
+    match life
+        .wait_for(|life| life.pid.is_some())
+        .await
+        .map(|life| life.pid)
+    {
+        Ok(Some(pid)) => pid,
+        _ => std::future::pending().await,
     }
 }
 
@@ -167,48 +142,38 @@ async fn ended_before_ready(life: &mut watch::Receiver<Life>, started_ns: u64) -
     }
 }
 
-impl fmt::Debug for Process {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Process")
-            .field("record", &self.record)
-            .field("life", &self.life)
-            .finish_non_exhaustive()
-    }
-}
-
 impl Process {
     /// Name of the launch.
     pub fn name(&self) -> &str {
-        &self.record.name
+        &self.guarded.record.name
     }
 
-    /// Id of the main process, which is its group's too. `None` until the guard reported it, which no probe can precede by much.
-    pub fn pid(&self) -> Option<i32> {
-        self.life.borrow().pid
+    /// Id of the main process, which is its group's too.
+    pub fn pid(&self) -> i32 {
+        self.pid
     }
 
     /// Id of the guard: everything that belongs to the process descends from it.
     pub fn guard_pid(&self) -> i32 {
-        self.guard_pid
+        self.guarded.guard_pid
     }
 
     /// Path of the log.
     pub fn log(&self) -> &Path {
-        self.log.path()
+        self.guarded.log.path()
     }
 
     /// Its life so far.
     pub fn record(&self) -> &ProcessRecord {
-        &self.record
+        &self.guarded.record
     }
 
     /// Waits for an end that nobody asked for; after [`Self::stop`] or [`Self::kill`] it waits for ever. Does not borrow the process.
     pub fn exited(&self) -> impl Future<Output = Death> + Send + 'static {
-        let mut life = self.life.clone();
-        let (asked, log) = (Arc::clone(&self.asked), self.log.clone());
-        let (name, role, started_ns) =
-            (self.record.name.clone(), self.role, self.record.started_ns);
+        let mut life = self.guarded.life.clone();
+        let (asked, log) = (Arc::clone(&self.guarded.asked), self.guarded.log.clone());
+        let record = &self.guarded.record;
+        let (name, role, started_ns) = (record.name.clone(), self.guarded.role, record.started_ns);
         async move {
             let ended = life
                 .wait_for(|life| life.ended.is_some())
@@ -236,68 +201,13 @@ impl Process {
     /// Ends it in order: TERM to the group, the launch's grace, KILL to whatever is left. Close its clients' streams first: servers wait for them.
     /// Returns when nothing of it is left.
     pub async fn stop(mut self) -> ProcessRecord {
-        self.end(Some(self.grace)).await;
-        self.record
+        self.guarded.end(Some(self.guarded.grace)).await;
+        self.guarded.record
     }
 
     /// KILL to everything at once. Returns when nothing of it is left.
     pub async fn kill(mut self) -> ProcessRecord {
-        self.end(None).await;
-        self.record
-    }
-
-    async fn end(&mut self, grace: Option<Duration>) {
-        let ended_before =
-            self.life.borrow().ended.is_some() || self.life.borrow().not_started.is_some();
-        if !ended_before {
-            self.asked.store(true, Ordering::Release);
-            self.record.stopping_ns = Some((self.now_ns)());
-        }
-        let mut is_gone = false;
-        if let Some(grace) = grace {
-            // The guard of a process that ended by itself is tidying up already.
-            if !ended_before {
-                self.order(Order::Terminate).await;
-            }
-            is_gone = tokio::select! {
-                biased;
-                () = gone(&mut self.life) => true,
-                () = self.kill_now.cancelled() => false,
-                () = sleep(grace) => false,
-            };
-        }
-        if !is_gone {
-            self.order(Order::Kill).await;
-            let _ = timeout(KILL_PATIENCE, gone(&mut self.life)).await;
-        }
-        let life = self.life.borrow().clone();
-        let ending = match (life.gone_ns, life.ended) {
-            (None, _) => ProcessEnding::NotGone,
-            (Some(_), Some((ending, _))) => ending,
-            (Some(_), None) => ProcessEnding::GuardLost,
-        };
-        self.record.ended_ns = life.gone_ns;
-        self.record.ending = Some(ending.to_string());
-        self.record.expected = Some(!ended_before && ending != ProcessEnding::GuardLost);
-        if self.record.expected == Some(false) {
-            self.record.last_lines = self.log.last_lines();
-        }
-    }
-
-    /// A guard that is gone cannot be told; then its end is known by other ways.
-    async fn order(&mut self, order: Order) {
-        let sent: io::Result<()> = async {
-            self.orders.write_all(order.line().as_bytes()).await?;
-            self.orders.flush().await
-        }
-        .await;
-        drop(sent);
-    }
-}
-
-async fn gone(life: &mut watch::Receiver<Life>) {
-    if life.wait_for(|life| life.gone_ns.is_some()).await.is_err() {
-        // Whoever followed the guard is gone, with the runtime: nothing more will be known.
-        std::future::pending().await
+        self.guarded.end(None).await;
+        self.guarded.record
     }
 }

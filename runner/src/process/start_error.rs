@@ -1,6 +1,12 @@
 //! Why a process could not be started, in words that name it and quote its log.
 
-use std::{error::Error, fmt, io, path::PathBuf, time::Duration};
+use std::{
+    env,
+    error::Error,
+    fmt, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use schemas::{manifest::ProcessRecord, plan::Role};
 
@@ -162,12 +168,13 @@ pub(super) fn seconds(time: Duration) -> String {
     format!("{seconds:.decimals$} s")
 }
 
-/// The quotation below a failure: indented, with the log's path as users name it, from the run folder's `logs` on.
+/// The quotation below a failure, indented.
 pub(super) fn write_last_lines(
     formatter: &mut fmt::Formatter<'_>,
     lines: &[String],
-    log: &std::path::Path,
+    log: &Path,
 ) -> fmt::Result {
+    let log = seen_from_here(log);
     if lines.is_empty() {
         return write!(formatter, "\n  its log is empty ({})", log.display());
     }
@@ -178,9 +185,30 @@ pub(super) fn write_last_lines(
     Ok(())
 }
 
+/// The path as a user in the current folder would type it.
+fn seen_from_here(path: &Path) -> &Path {
+    env::current_dir()
+        .ok()
+        .and_then(|here| path.strip_prefix(here).ok())
+        .unwrap_or(path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_below_the_current_folder_is_shown_from_there() {
+        let here = env::current_dir().expect("there is one");
+        assert_eq!(
+            seen_from_here(&here.join("outputs/a.log")),
+            Path::new("outputs/a.log")
+        );
+        assert_eq!(
+            seen_from_here(Path::new("/other/a.log")),
+            Path::new("/other/a.log")
+        );
+    }
 
     #[test]
     fn seconds_have_tenths_below_ten() {

@@ -12,23 +12,18 @@ use std::{
 };
 
 use schemas::{manifest::ProcessRecord, plan::Launch};
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, ChildStdout, Command},
-    sync::watch,
-    time::sleep,
-};
+use tokio::{process::Command, sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     NowNs,
-    ending::ProcessEnding,
+    follower::Follower,
+    guarded::{Guarded, Life},
     log_tail::LogTail,
     ports::Ports,
     program::{find_program, write_private_file},
-    protocol::Report,
     readiness::Readiness,
-    running::{Life, Process, Starting},
+    running::Starting,
     scratch::create_scratch,
     shared_memory::{SHARED_MEMORY_FOLDER, SharedFile, remove_unused},
     start_error::{StartError, StartErrorKind},
@@ -181,7 +176,7 @@ impl Supervisor {
             now_ns: Arc::clone(&self.settings.now_ns),
         };
         tokio::spawn(follower.follow(guard, reports));
-        let process = Process {
+        let guarded = Guarded {
             role: launch.role,
             log,
             grace: Duration::from_nanos(launch.grace_ns),
@@ -194,7 +189,7 @@ impl Supervisor {
             record: new_record(launch, prepared.command, started_ns),
         };
         Ok(Starting {
-            process,
+            guarded,
             readiness: prepared.readiness,
         })
     }
@@ -311,6 +306,13 @@ impl Supervisor {
     }
 }
 
+/// A run that ends without a sweep, by a panic say, still takes its temporary folder with it.
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.scratch);
+    }
+}
+
 /// A launch with its symbols filled.
 struct Prepared {
     program_path: PathBuf,
@@ -341,60 +343,5 @@ fn new_record(launch: &Launch, command: Vec<String>, started_ns: u64) -> Process
         ending: None,
         expected: None,
         last_lines: Vec::new(),
-    }
-}
-
-/// Reads one guard's reports to their end.
-struct Follower {
-    life: watch::Sender<Life>,
-    mark: Mark,
-    shared_files: Arc<Mutex<Vec<SharedFile>>>,
-    now_ns: NowNs,
-}
-
-impl Follower {
-    async fn follow(self, mut guard: Child, reports: ChildStdout) {
-        let mut lines = BufReader::new(reports).lines();
-        let mut is_complete = false;
-        while let Ok(Some(line)) = lines.next_line().await {
-            let Some(report) = Report::parse(&line) else {
-                continue;
-            };
-            is_complete |= matches!(report, Report::Empty | Report::NotStarted { .. });
-            self.take_in(report);
-        }
-        let _ = guard.wait().await;
-        if !is_complete {
-            // The guard was killed: its work is done from here.
-            kill_until_none(&self.mark).await;
-        }
-        let gone_ns = (self.now_ns)();
-        self.life.send_modify(|life| {
-            if life.not_started.is_none() {
-                life.ended
-                    .get_or_insert((ProcessEnding::GuardLost, gone_ns));
-            }
-            life.gone_ns = Some(gone_ns);
-        });
-    }
-
-    fn take_in(&self, report: Report) {
-        let now_ns = (self.now_ns)();
-        match report {
-            Report::Started { pid } => self.life.send_modify(|life| life.pid = Some(pid)),
-            Report::NotStarted { reason } => self
-                .life
-                .send_modify(|life| life.not_started = Some(reason)),
-            Report::Exited(ending) => self
-                .life
-                .send_modify(|life| life.ended = Some((ending, now_ns))),
-            Report::SharedMemory(file) => {
-                self.shared_files
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(file);
-            }
-            Report::Empty => {}
-        }
     }
 }
