@@ -12,6 +12,7 @@ mod driver;
 mod exchange;
 mod heartbeat;
 mod histogram;
+pub mod http;
 mod inbox;
 mod outcome;
 mod parser;
