@@ -20,6 +20,8 @@ mod request;
 mod rows;
 mod slot;
 mod sse;
+#[cfg(test)]
+mod stream_tests;
 mod target;
 mod turn;
 mod upload;
