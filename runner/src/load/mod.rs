@@ -12,6 +12,7 @@ mod driver;
 mod exchange;
 mod heartbeat;
 mod histogram;
+pub mod http;
 mod inbox;
 mod outcome;
 mod parser;
@@ -19,6 +20,8 @@ mod request;
 mod rows;
 mod slot;
 mod sse;
+#[cfg(test)]
+mod stream_tests;
 mod target;
 mod turn;
 mod upload;

@@ -5,6 +5,8 @@
 mod body;
 mod builder;
 mod json;
+#[cfg(test)]
+mod prompt_tests;
 mod source;
 mod template;
 mod tokenizer;
