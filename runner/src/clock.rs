@@ -53,6 +53,11 @@ impl RunClock {
     }
 }
 
+/// CPU time that the whole process has used so far, in ns.
+pub fn process_cpu_ns() -> u64 {
+    read_ns(ClockId::ProcessCPUTime)
+}
+
 /// CPU time that the calling thread has used so far, in ns.
 pub fn thread_cpu_ns() -> u64 {
     read_ns(ClockId::ThreadCPUTime)

@@ -39,7 +39,7 @@ pub fn read(used: &str) -> Result<ModelFacts, ModelError> {
     if let Some(shape) = engine::model_shape(used) {
         return Ok(ModelFacts {
             kv_bytes_per_token: Some(shape.kv_bytes_per_token),
-            max_length: Some(shape.max_positions),
+            max_length: u32::try_from(shape.max_positions).ok(),
             random_weights: true,
         });
     }

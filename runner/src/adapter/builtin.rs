@@ -3,9 +3,8 @@
 use indexmap::IndexMap;
 use schemas::{
     plan::{Launch, Probe, Role},
-    scenario::{KeptBy, PacedFailureKind},
+    scenario::KeptBy,
 };
-use serde_json::json;
 
 use super::Request;
 
@@ -88,33 +87,8 @@ pub fn launches(request: &Request<'_>) -> Result<(Vec<Launch>, bool), String> {
 /// Size of the prefix tier of a scenario that names none.
 const DEFAULT_PREFIX_BYTES: u64 = 2_000_000_000;
 
-/// The engine's script as JSON, where the scenario paces it.
+/// The scenario's `paced` table as a file of its own.
 fn paced_script(request: &Request<'_>) -> Option<String> {
-    let paced = request.engine.paced.as_ref()?;
-    let failures: Vec<_> = paced
-        .fail
-        .iter()
-        .map(|failure| {
-            let how = match failure.how {
-                PacedFailureKind::Http500 => "http-500",
-                PacedFailureKind::Cut => "cut",
-                PacedFailureKind::Stall => "stall",
-                PacedFailureKind::Garbage => "garbage",
-                PacedFailureKind::ErrorEvent => "error-event",
-                PacedFailureKind::Short => "short",
-                PacedFailureKind::Exit => "exit",
-            };
-            json!({"request": failure.request, "how": how, "after_events": failure.after_events})
-        })
-        .collect();
-    let script = json!({
-        "prefill_tokens_per_second": paced.prefill_tokens_per_second,
-        "time_per_output_token_ns": paced.time_per_output_token.map_or(0, |time| time.0),
-        "base_latency_ns": paced.base_latency.map_or(0, |time| time.0),
-        "load_bytes_per_second": paced.load_bytes_per_second,
-        "jitter": paced.jitter,
-        "seed": request.seed,
-        "fail": failures,
-    });
-    Some(format!("{script:#}\n"))
+    let script = serde_json::to_string_pretty(request.engine.paced.as_ref()?).ok()?;
+    Some(format!("{script}\n"))
 }

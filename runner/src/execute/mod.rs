@@ -23,7 +23,7 @@ use crate::{
     model_facts::{self, ModelError},
     plan::running_engines,
     progress::{Progress, Verbosity},
-    prompt::{self, PromptError, TemplateOverhead, TextSource, TrialPrompts},
+    prompt::{self, Occasion, PromptError, TemplateOverhead, TextSource, TrialPrompts},
     read::Loaded,
     record::{RecordError, Recorder},
     telemetry::{Telemetry, Watched},
@@ -287,9 +287,7 @@ impl Dispatcher<'_> {
         let prompts = prompt::build(
             &self.texts,
             &self.plan.experiments[experiment],
-            experiment as u32,
-            trial,
-            self.nonce,
+            Occasion { nonce: self.nonce, experiment: experiment as u32, trial },
             &self.plan.model.served_name,
         )?;
         self.fingerprints.insert((experiment, trial), prompts.fingerprint().to_owned());

@@ -21,7 +21,7 @@ impl Dispatcher<'_> {
     pub(super) async fn prepare(&mut self, group: &[usize]) -> Result<(), Stop> {
         let plan = self.plan;
         let all: Vec<_> = plan.experiments.iter().collect();
-        let sample = self.texts.sample(SAMPLE_TOKENS)?;
+        let sample = self.texts.text("sample", &[], SAMPLE_TOKENS);
         for engine in group {
             let target = self.live.target(*engine)?;
             for experiment in 0..plan.experiments.len() {
@@ -44,7 +44,7 @@ impl Dispatcher<'_> {
                     }
                 }
             }
-            let arrivals = prompt::warm_up(&self.texts, &all, self.nonce, &plan.model.served_name)?;
+            let arrivals = prompt::warm_up(&self.texts, &all, self.nonce, &plan.model.served_name);
             self.warm_up(*engine, target, arrivals).await?;
         }
         Ok(())
