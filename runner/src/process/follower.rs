@@ -13,7 +13,7 @@ use super::{
     ending::ProcessEnding,
     guarded::Life,
     protocol::Report,
-    shared_memory::SharedFile,
+    shared_memory::SharedMemoryWatch,
     strays::{Mark, kill_until_none},
 };
 
@@ -21,7 +21,7 @@ use super::{
 pub(super) struct Follower {
     pub(super) life: watch::Sender<Life>,
     pub(super) mark: Mark,
-    pub(super) shared_files: Arc<Mutex<Vec<SharedFile>>>,
+    pub(super) shared_memory: Arc<Mutex<SharedMemoryWatch>>,
     pub(super) now_ns: NowNs,
 }
 
@@ -40,7 +40,7 @@ impl Follower {
         let _ = guard.wait().await;
         if !is_complete {
             // The guard was killed: its work is done from here.
-            kill_until_none(&self.mark).await;
+            kill_until_none(&self.mark, &self.shared_memory).await;
         }
         let gone_ns = (self.now_ns)();
         self.life.send_modify(|life| {
@@ -63,10 +63,10 @@ impl Follower {
                 .life
                 .send_modify(|life| life.ended = Some((ending, now_ns))),
             Report::SharedMemory(file) => {
-                self.shared_files
+                self.shared_memory
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
-                    .push(file);
+                    .add(file);
             }
             Report::Empty => {}
         }

@@ -35,19 +35,26 @@ pub(super) struct SharedMemoryWatch {
     /// Files that were there before the tree: never ours.
     before: HashSet<u64>,
     owned: Vec<SharedFile>,
-    /// Wakes when a file appears. `None` where the host gives no more watches; then only [`Self::observe`] before a signal finds files.
+    /// Wakes when a file appears. `None` where nothing is to wake it, or the host gives no more watches; then only looks before a signal find files.
     appeared: Option<pipe::Receiver>,
 }
 
 impl SharedMemoryWatch {
     /// Starts watching; to be called before the tree's first process starts, inside a runtime.
     pub(super) fn start(folder: &Path) -> Self {
-        let appeared = watch_folder(folder).ok();
+        Self {
+            appeared: watch_folder(folder).ok(),
+            ..Self::unwoken(folder)
+        }
+    }
+
+    /// As [`Self::start`], but nothing will wake it: for a tree whose guard watches.
+    pub(super) fn unwoken(folder: &Path) -> Self {
         Self {
             folder: folder.to_owned(),
             before: files(folder).into_iter().map(|file| file.inode).collect(),
             owned: Vec::new(),
-            appeared,
+            appeared: None,
         }
     }
 
@@ -78,6 +85,13 @@ impl SharedMemoryWatch {
         unknown.retain(|file| held.contains(&file.inode));
         self.owned.extend(unknown.iter().cloned());
         unknown
+    }
+
+    /// Takes in a file that another watch has seen to be the tree's.
+    pub(super) fn add(&mut self, file: SharedFile) {
+        if !self.owned.contains(&file) {
+            self.owned.push(file);
+        }
     }
 
     /// The files that the tree made.

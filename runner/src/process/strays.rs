@@ -1,11 +1,17 @@
 //! Finds and kills processes of a run that nobody guards any more.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
-use super::process_table::{ProcessEntry, descendants, environment_holds, processes};
+use super::{
+    process_table::{ProcessEntry, descendants, environment_holds, processes},
+    shared_memory::SharedMemoryWatch,
+};
 
 /// The environment variable that carries the run's id in every process of a run.
 pub const RUN_ID_VARIABLE: &str = "KVBENCH_RUN_ID";
@@ -83,8 +89,11 @@ fn find(mark: &Mark) -> Vec<Stray> {
         .collect()
 }
 
-/// Kills everything that bears the mark, until a look finds none. Returns each process that was found, once.
-pub(super) async fn kill_until_none(mark: &Mark) -> Vec<Stray> {
+/// Kills everything that bears the mark, until a look finds none; what it holds in shared memory is noted first. Returns each process that was found, once.
+pub(super) async fn kill_until_none(
+    mark: &Mark,
+    shared_memory: &Mutex<SharedMemoryWatch>,
+) -> Vec<Stray> {
     let give_up = Instant::now() + PATIENCE;
     let mut killed: Vec<Stray> = Vec::new();
     loop {
@@ -92,6 +101,11 @@ pub(super) async fn kill_until_none(mark: &Mark) -> Vec<Stray> {
         if found.is_empty() || Instant::now() > give_up {
             return killed;
         }
+        let pids: Vec<i32> = found.iter().map(|stray| stray.pid).collect();
+        shared_memory
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .observe(&pids);
         for stray in found {
             kill(stray.pid);
             if !killed.contains(&stray) {
@@ -138,7 +152,9 @@ mod tests {
             process: Some("a".to_owned()),
             session: None,
         };
-        let killed = kill_until_none(&mark).await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let watch = Mutex::new(SharedMemoryWatch::unwoken(folder.path()));
+        let killed = kill_until_none(&mark, &watch).await;
         assert_eq!(killed.len(), 1);
         assert_eq!(killed[0].pid.unsigned_abs(), wanted.id());
         assert_eq!(killed[0].name, "sleep");

@@ -25,7 +25,7 @@ use super::{
     readiness::Readiness,
     running::Starting,
     scratch::create_scratch,
-    shared_memory::{SHARED_MEMORY_FOLDER, SharedFile, remove_unused},
+    shared_memory::{SHARED_MEMORY_FOLDER, SharedMemoryWatch, remove_unused},
     start_error::{StartError, StartErrorKind},
     strays::{Mark, PROCESS_NAME_VARIABLE, RUN_ID_VARIABLE, Stray, kill_until_none},
     symbols::Symbols,
@@ -62,8 +62,8 @@ pub struct Supervisor {
     settings: RunSettings,
     scratch: PathBuf,
     kill_now: CancellationToken,
-    /// Files in shared memory that processes of the run made, as their guards reported them.
-    shared_files: Arc<Mutex<Vec<SharedFile>>>,
+    /// Files in shared memory that processes of the run made: what guards report, and what is seen when a guard was lost.
+    shared_memory: Arc<Mutex<SharedMemoryWatch>>,
 }
 
 /// What was left of a run when all its processes had been stopped; normally nothing.
@@ -91,11 +91,12 @@ impl Supervisor {
             source,
         })?;
         let kill_now = CancellationToken::new();
+        let shared_memory = SharedMemoryWatch::unwoken(Path::new(SHARED_MEMORY_FOLDER));
         Ok(Self {
             settings,
             scratch,
             kill_now,
-            shared_files: Arc::default(),
+            shared_memory: Arc::new(Mutex::new(shared_memory)),
         })
     }
 
@@ -172,7 +173,7 @@ impl Supervisor {
                 process: Some(launch.name.clone()),
                 session: Some(guard_pid),
             },
-            shared_files: Arc::clone(&self.shared_files),
+            shared_memory: Arc::clone(&self.shared_memory),
             now_ns: Arc::clone(&self.settings.now_ns),
         };
         tokio::spawn(follower.follow(guard, reports));
@@ -273,15 +274,15 @@ impl Supervisor {
             session: None,
         };
         let mut report = SweepReport {
-            strays: kill_until_none(&mark).await,
+            strays: kill_until_none(&mark, &self.shared_memory).await,
             ..SweepReport::default()
         };
-        let mut made = std::mem::take(
-            &mut *self
-                .shared_files
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        let mut made = self
+            .shared_memory
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .owned()
+            .to_vec();
         for _ in 0..SWEEP_ROUNDS {
             let (removed, held) = remove_unused(Path::new(SHARED_MEMORY_FOLDER), &made);
             report.shared_memory.extend(removed);

@@ -22,20 +22,25 @@ async fn what_ignores_term_is_killed_after_its_grace() {
 #[tokio::test]
 async fn a_second_interruption_turns_a_stop_into_a_kill() {
     let mut run = Run::new("kill-now");
-    let launch = script(
+    let mut launch = script(
         "deaf",
         "trap 'echo heard' TERM; echo up; while :; do sleep 0.01; done",
     );
+    launch.grace_ns = 3_600_000_000_000;
     let process = run.start(&launch).await.expect("it is up");
     let kill_now = run.supervisor.kill_now().clone();
     let log = run.path("logs/deaf.log");
-    let (record, ()) = tokio::join!(process.stop(), async {
+    let second_interruption = async {
         eventually("TERM came", || {
             fs::read_to_string(&log).is_ok_and(|text| text.contains("heard"))
         })
         .await;
         kill_now.cancel();
-    });
+    };
+    let both = async { tokio::join!(process.stop(), second_interruption) };
+    let (record, ()) = tokio::time::timeout(PATIENCE, both)
+        .await
+        .expect("the grace is cut short");
     assert_eq!(record.ending.as_deref(), Some("signal 9"));
     run.assert_nothing_is_left().await;
 }
