@@ -64,10 +64,6 @@ impl<V> Lru<V> {
         self.used_bytes
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
     pub(crate) fn contains(&self, hash: &ChunkHash) -> bool {
         self.entries.contains_key(hash)
     }
@@ -181,7 +177,7 @@ mod tests {
         lru.insert(name(1), 1, uses.of(1), false);
         assert!(lru.make_room(1, uses.before(), |_| true).is_none());
         assert!(lru.make_room(2, u64::MAX, |may_go| *may_go).is_none());
-        assert_eq!(lru.len(), 2);
+        assert_eq!(lru.used_bytes(), 2);
         assert_eq!(
             lru.make_room(1, u64::MAX, |may_go| *may_go).unwrap().len(),
             1
