@@ -3,6 +3,13 @@
 pub mod agreement;
 pub mod analysis;
 pub mod breakeven;
+pub mod columns;
+pub mod csv;
+pub mod folder;
+pub mod frame;
+pub mod journal;
+pub mod metrics;
+mod sensors;
 pub mod stats;
 pub mod validity;
 pub mod verdict;
