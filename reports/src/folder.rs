@@ -1,0 +1,348 @@
+//! A run folder: its facts read from the journals or the tables made of them, and the tables made again.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufWriter, Write},
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use polars::prelude::*;
+use polars_io::{
+    SerReader, SerWriter,
+    csv::write::CsvWriter,
+    parquet::{
+        read::ParquetReader,
+        write::{KeyValueMetadata, ParquetCompression, ParquetWriter},
+    },
+};
+use schemas::{
+    manifest::{Ending, Manifest},
+    plan::{FORMAT, Plan},
+    sample::{Counter, Sample},
+};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    columns::{self, ColumnError},
+    csv,
+    frame::Frame,
+    journal::{self, JournalEnd, JournalError},
+    sensors,
+};
+
+/// Why a run folder cannot be read or finished.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// A file of the folder.
+    #[error("cannot {doing} {}: {source}", path.display())]
+    Io {
+        /// `read` or `write`.
+        doing: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A JSON file that is not what it should be.
+    #[error("{}: {source}", path.display())]
+    Json {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// A journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A table.
+    #[error("{}: {source}", path.display())]
+    Table {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: ColumnError,
+    },
+    /// Written by a version whose format this one does not know.
+    #[error("{}: format {found} is not known to this version, which reads format {FORMAT}", path.display())]
+    Format {
+        /// Which file.
+        path: PathBuf,
+        /// What stood there.
+        found: String,
+    },
+}
+
+/// Everything that a run left, as facts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunData {
+    /// `scenario.toml`, verbatim.
+    pub scenario_text: String,
+    /// `plan.json`.
+    pub plan: Plan,
+    /// `manifest.json`.
+    pub manifest: Manifest,
+    /// The rows.
+    pub frame: Frame,
+    /// What the sensors saw.
+    pub samples: Vec<Sample>,
+    /// What the engines and sidecars counted.
+    pub counters: Vec<Counter>,
+    /// What a reader should know of the files.
+    pub notes: Vec<String>,
+}
+
+impl RunData {
+    /// Why the run is only a part of what was planned; `None` when it is whole.
+    pub fn partial(&self) -> Option<String> {
+        match &self.manifest.ending {
+            Some(Ending::Complete) => None,
+            Some(Ending::Interrupted) => Some("interrupted by the user".to_owned()),
+            Some(Ending::Failed { reason }) => Some(format!("the run could not go on: {reason}")),
+            None => Some("the runner ended before the run did".to_owned()),
+        }
+    }
+}
+
+/// A run folder that was opened: its plan and manifest are of a format that this version knows.
+#[derive(Debug, Clone)]
+pub struct RunFolder {
+    path: PathBuf,
+    scenario_text: String,
+    plan: Plan,
+    manifest: Manifest,
+}
+
+impl RunFolder {
+    /// Opens a run folder.
+    ///
+    /// # Errors
+    /// `scenario.toml`, `plan.json` or `manifest.json` is missing or broken, or of an unknown format.
+    pub fn open(path: &Path) -> Result<Self, FolderError> {
+        let scenario = path.join("scenario.toml");
+        Ok(Self {
+            path: path.to_owned(),
+            scenario_text: fs::read_to_string(&scenario).map_err(io_error("read", &scenario))?,
+            plan: read_json(&path.join("plan.json"))?,
+            manifest: read_json(&path.join("manifest.json"))?,
+        })
+    }
+
+    /// The folder's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the run's facts: from tables that are whole and at least as new as their journal, else from the journal. The second value says whether
+    /// the rows came from the journal.
+    ///
+    /// # Errors
+    /// A broken line (the last, half-written one apart), an unreadable table without a journal, or an unknown format.
+    pub fn read(self) -> Result<(RunData, bool), FolderError> {
+        let mut notes = Vec::new();
+        let (frame, from_journal) = match self.table("requests", "rows")? {
+            Some(requests) => {
+                let replies = self.table("replies", "rows")?;
+                let frame = columns::frame_from(&requests, replies.as_ref())
+                    .map_err(table_error(&self.path.join("requests.parquet")))?;
+                (frame, false)
+            }
+            None => {
+                let mut frame = Frame::default();
+                self.journal("rows", &mut notes, |row| frame.push(row))?;
+                (frame, true)
+            }
+        };
+        let samples = match self.table("samples", "samples")? {
+            Some(table) => sensors::samples_from(&table)
+                .map_err(table_error(&self.path.join("samples.parquet")))?,
+            None => {
+                let mut samples = Vec::new();
+                self.journal("samples", &mut notes, |sample| samples.push(sample))?;
+                samples
+            }
+        };
+        let counters = match self.table("counters", "counters")? {
+            Some(table) => sensors::counters_from(&table)
+                .map_err(table_error(&self.path.join("counters.parquet")))?,
+            None => {
+                let mut counters = Vec::new();
+                self.journal("counters", &mut notes, |counter| counters.push(counter))?;
+                counters
+            }
+        };
+        let data = RunData {
+            scenario_text: self.scenario_text,
+            plan: self.plan,
+            manifest: self.manifest,
+            frame,
+            samples,
+            counters,
+            notes,
+        };
+        Ok((data, from_journal))
+    }
+
+    fn journal<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        notes: &mut Vec<String>,
+        take: impl FnMut(T),
+    ) -> Result<(), FolderError> {
+        let path = self.path.join(format!("{name}.jsonl"));
+        match journal::read(&path, take)? {
+            JournalEnd::HalfLine => notes.push(format!(
+                "the last line of {name}.jsonl was only half written and is left out"
+            )),
+            JournalEnd::Whole | JournalEnd::Absent => {}
+        }
+        Ok(())
+    }
+
+    /// A table that is whole and at least as new as its journal.
+    fn table(&self, name: &str, journal: &str) -> Result<Option<DataFrame>, FolderError> {
+        let path = self.path.join(format!("{name}.parquet"));
+        let journal = self.path.join(format!("{journal}.jsonl"));
+        let (written, journal) = (modified(&path)?, modified(&journal)?);
+        let Some(written) = written else {
+            return Ok(None);
+        };
+        if journal.is_some_and(|journal| journal > written) {
+            return Ok(None);
+        }
+        let file = File::open(&path).map_err(io_error("read", &path))?;
+        let mut reader = ParquetReader::new(file);
+        let format = match reader.get_metadata() {
+            Ok(metadata) => metadata
+                .key_value_metadata()
+                .iter()
+                .flatten()
+                .find(|pair| pair.key == "format")
+                .and_then(|pair| pair.value.clone()),
+            // Broken or cut: the journal has the same rows.
+            Err(_) if journal.is_some() => return Ok(None),
+            Err(source) => return Err(table_error(&path)(source.into())),
+        };
+        match format {
+            Some(found) if found == FORMAT.to_string() => {}
+            found => {
+                return Err(FolderError::Format {
+                    path,
+                    found: found.unwrap_or_else(|| "(none)".to_owned()),
+                });
+            }
+        }
+        match reader.finish() {
+            Ok(table) => Ok(Some(table)),
+            Err(_) if journal.is_some() => Ok(None),
+            Err(source) => Err(table_error(&path)(source.into())),
+        }
+    }
+}
+
+/// Makes the folder's tables and `requests.csv` from what was read, where they are missing or older than the journal (`from_journal`).
+///
+/// # Errors
+/// A file cannot be written; none is left half-written.
+pub fn finish(folder: &Path, data: &RunData, from_journal: bool) -> Result<(), FolderError> {
+    let csv_path = folder.join("requests.csv");
+    if from_journal {
+        write_table(folder, "requests", columns::requests_table(&data.frame))?;
+        write_table(folder, "replies", columns::replies_table(&data.frame))?;
+        write_table(folder, "samples", sensors::samples_table(&data.samples))?;
+        write_table(folder, "counters", sensors::counters_table(&data.counters))?;
+    }
+    if from_journal || !csv_path.exists() {
+        let mut table = csv::table(&data.frame, &data.samples)
+            .map_err(|source| table_error(&csv_path)(source.into()))?;
+        replace(&csv_path, |file| {
+            CsvWriter::new(file)
+                .with_batch_size(NonZeroUsize::MIN.saturating_add(16_383))
+                .finish(&mut table)
+        })?;
+    }
+    Ok(())
+}
+
+fn write_table(
+    folder: &Path,
+    name: &str,
+    table: PolarsResult<DataFrame>,
+) -> Result<(), FolderError> {
+    let path = folder.join(format!("{name}.parquet"));
+    let mut table = table.map_err(|source| table_error(&path)(source.into()))?;
+    replace(&path, |file| {
+        ParquetWriter::new(file)
+            .with_compression(ParquetCompression::Zstd(None))
+            .with_key_value_metadata(Some(KeyValueMetadata::from_static(vec![(
+                "format".to_owned(),
+                FORMAT.to_string(),
+            )])))
+            .finish(&mut table)
+            .map(|_| ())
+    })
+}
+
+/// Writes a file under another name, then renames it into place, so that a reader never sees half of it.
+fn replace(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> PolarsResult<()>,
+) -> Result<(), FolderError> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".partial");
+    let partial = path.with_file_name(name);
+    let io = io_error("write", path);
+    let file = File::create(&partial).map_err(&io)?;
+    let mut writer = BufWriter::with_capacity(1 << 20, file);
+    write(&mut writer).map_err(|source| table_error(path)(source.into()))?;
+    writer.flush().map_err(&io)?;
+    writer.get_ref().sync_all().map_err(&io)?;
+    fs::rename(&partial, path).map_err(&io)
+}
+
+/// Writes a text file under another name and renames it into place.
+pub(crate) fn write_text(path: &Path, text: &str) -> Result<(), FolderError> {
+    replace(path, |file| Ok(file.write_all(text.as_bytes())?))
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, FolderError> {
+    let bytes = fs::read(path).map_err(io_error("read", path))?;
+    let json = |source| FolderError::Json {
+        path: path.to_owned(),
+        source,
+    };
+    // The format comes first: a file of another one need not have this one's fields.
+    let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(json)?;
+    let format = value.get("format").cloned().unwrap_or_default();
+    if format.as_u64() != Some(u64::from(FORMAT)) {
+        return Err(FolderError::Format {
+            path: path.to_owned(),
+            found: format.to_string(),
+        });
+    }
+    serde_json::from_value(value).map_err(json)
+}
+
+fn modified(path: &Path) -> Result<Option<SystemTime>, FolderError> {
+    match fs::metadata(path).and_then(|metadata| metadata.modified()) {
+        Ok(time) => Ok(Some(time)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io_error("read", path)(error)),
+    }
+}
+
+fn io_error<'a>(doing: &'static str, path: &'a Path) -> impl Fn(io::Error) -> FolderError + 'a {
+    move |source| FolderError::Io {
+        doing,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+fn table_error(path: &Path) -> impl Fn(ColumnError) -> FolderError + '_ {
+    move |source| FolderError::Table {
+        path: path.to_owned(),
+        source,
+    }
+}
