@@ -32,6 +32,9 @@ use crate::{
     sensors,
 };
 
+/// Rows that are turned into CSV text at once.
+const CSV_BATCH_ROWS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(16_383);
+
 /// Why a run folder cannot be read or finished.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
@@ -135,29 +138,27 @@ impl RunFolder {
     }
 
     /// Reads the run's facts: from tables that are whole and at least as new as their journal, else from the journal. The second value says whether
-    /// the rows came from the journal.
+    /// some came from a journal, so that the tables have to be written.
     ///
     /// # Errors
     /// A broken line (the last, half-written one apart), an unreadable table without a journal, or an unknown format.
     pub fn read(self) -> Result<(RunData, bool), FolderError> {
         let mut notes = Vec::new();
-        let (frame, from_journal) = match self.table("requests", "rows")? {
-            Some(requests) => {
-                let replies = self.table("replies", "rows")?;
-                let frame = columns::frame_from(&requests, replies.as_ref())
-                    .map_err(table_error(&self.path.join("requests.parquet")))?;
-                (frame, false)
-            }
+        let mut stale = false;
+        let frame = match self.rows_from_tables()? {
+            Some(frame) => frame,
             None => {
+                stale = true;
                 let mut frame = Frame::default();
                 self.journal("rows", &mut notes, |row| frame.push(row))?;
-                (frame, true)
+                frame
             }
         };
         let samples = match self.table("samples", "samples")? {
             Some(table) => sensors::samples_from(&table)
                 .map_err(table_error(&self.path.join("samples.parquet")))?,
             None => {
+                stale = true;
                 let mut samples = Vec::new();
                 self.journal("samples", &mut notes, |sample| samples.push(sample))?;
                 samples
@@ -167,6 +168,7 @@ impl RunFolder {
             Some(table) => sensors::counters_from(&table)
                 .map_err(table_error(&self.path.join("counters.parquet")))?,
             None => {
+                stale = true;
                 let mut counters = Vec::new();
                 self.journal("counters", &mut notes, |counter| counters.push(counter))?;
                 counters
@@ -181,7 +183,21 @@ impl RunFolder {
             counters,
             notes,
         };
-        Ok((data, from_journal))
+        Ok((data, stale))
+    }
+
+    /// The rows from their two tables; `None` where the journal has to be read. Without journal and replies the texts are unknown.
+    fn rows_from_tables(&self) -> Result<Option<Frame>, FolderError> {
+        let Some(requests) = self.table("requests", "rows")? else {
+            return Ok(None);
+        };
+        let replies = self.table("replies", "rows")?;
+        if replies.is_none() && self.path.join("rows.jsonl").exists() {
+            return Ok(None);
+        }
+        columns::frame_from(&requests, replies.as_ref())
+            .map(Some)
+            .map_err(table_error(&self.path.join("requests.parquet")))
     }
 
     fn journal<T: DeserializeOwned>(
@@ -241,24 +257,24 @@ impl RunFolder {
     }
 }
 
-/// Makes the folder's tables and `requests.csv` from what was read, where they are missing or older than the journal (`from_journal`).
+/// Writes the folder's tables and `requests.csv` from what was read, where they are missing or older than a journal (`stale`).
 ///
 /// # Errors
 /// A file cannot be written; none is left half-written.
-pub fn finish(folder: &Path, data: &RunData, from_journal: bool) -> Result<(), FolderError> {
+pub fn write_tables(folder: &Path, data: &RunData, stale: bool) -> Result<(), FolderError> {
     let csv_path = folder.join("requests.csv");
-    if from_journal {
+    if stale {
         write_table(folder, "requests", columns::requests_table(&data.frame))?;
         write_table(folder, "replies", columns::replies_table(&data.frame))?;
         write_table(folder, "samples", sensors::samples_table(&data.samples))?;
         write_table(folder, "counters", sensors::counters_table(&data.counters))?;
     }
-    if from_journal || !csv_path.exists() {
+    if stale || !csv_path.exists() {
         let mut table = csv::table(&data.frame, &data.samples)
             .map_err(|source| table_error(&csv_path)(source.into()))?;
         replace(&csv_path, |file| {
             CsvWriter::new(file)
-                .with_batch_size(NonZeroUsize::MIN.saturating_add(16_383))
+                .with_batch_size(CSV_BATCH_ROWS)
                 .finish(&mut table)
         })?;
     }
@@ -284,7 +300,7 @@ fn write_table(
     })
 }
 
-/// Writes a file under another name, then renames it into place, so that a reader never sees half of it.
+/// Writes a file under another name, then renames it into place, so that a reader never sees half of it. A failure leaves nothing behind.
 fn replace(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<File>) -> PolarsResult<()>,
@@ -292,13 +308,27 @@ fn replace(
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".partial");
     let partial = path.with_file_name(name);
+    let written = write_whole(&partial, path, write)
+        .and_then(|()| fs::rename(&partial, path).map_err(io_error("write", path)));
+    if written.is_err() {
+        // The first failure is the one to tell of.
+        let _ = fs::remove_file(&partial);
+    }
+    written
+}
+
+/// Writes a file down to the disk; errors name the file that it is to become.
+fn write_whole(
+    partial: &Path,
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> PolarsResult<()>,
+) -> Result<(), FolderError> {
     let io = io_error("write", path);
-    let file = File::create(&partial).map_err(&io)?;
+    let file = File::create(partial).map_err(&io)?;
     let mut writer = BufWriter::with_capacity(1 << 20, file);
     write(&mut writer).map_err(|source| table_error(path)(source.into()))?;
     writer.flush().map_err(&io)?;
-    writer.get_ref().sync_all().map_err(&io)?;
-    fs::rename(&partial, path).map_err(&io)
+    writer.get_ref().sync_all().map_err(&io)
 }
 
 /// Writes a text file under another name and renames it into place.
@@ -346,3 +376,6 @@ fn table_error(path: &Path) -> impl Fn(ColumnError) -> FolderError + '_ {
         source,
     }
 }
+
+#[cfg(test)]
+mod tests;
