@@ -7,7 +7,7 @@ use crate::{
     analysis::Analysis,
     exit::Exit,
     folder::{self, FolderError, RunFolder},
-    junit, markdown, terminal,
+    junit, markdown, pdf, terminal,
 };
 
 /// Why a report cannot be made.
@@ -16,6 +16,9 @@ pub enum ReportError {
     /// The run folder cannot be read, or a file in it cannot be written.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// The PDF cannot be drawn or written.
+    #[error(transparent)]
+    Pdf(#[from] pdf::PdfError),
     /// The XML writer.
     #[error("cannot write {}: {source}", path.display())]
     Junit {
@@ -73,7 +76,7 @@ pub fn report(folder: &Path) -> Result<Reported, ReportError> {
         Ok(text) => folder::write_text(&path, &text)?,
         Err(source) => return Err(ReportError::Junit { path, source }),
     }
-    let pdf = folder.join("report.pdf");
-    // The PDF is written here: `pdf::write(&analysis, &pdf)?`.
-    Ok(Reported { analysis, pdf })
+    let path = folder.join("report.pdf");
+    pdf::write(&analysis, &path)?;
+    Ok(Reported { analysis, pdf: path })
 }

@@ -12,7 +12,7 @@ const EMBEDDED: [(&str, &str); 3] = [
 ];
 
 /// A profile and why it is this one.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Chosen {
     /// Its name: `builtin`, or the file's stem.
     pub name: String,
@@ -42,6 +42,18 @@ pub enum ProfileError {
         /// All of them, rendered.
         rendered: String,
     },
+}
+
+/// The profile of one scenario: with `auto`, one whose model is built in runs as on a host that has nothing else.
+///
+/// # Errors
+/// See [`ProfileError`].
+pub fn for_model(asked: &str, found: &Chosen, model: Option<&str>) -> Result<Chosen, ProfileError> {
+    if asked == "auto" && found.name != "builtin" && model.is_some_and(|model| model.starts_with("builtin:")) {
+        let reason = "its model is built in".to_owned();
+        return Ok(Chosen { name: "builtin".to_owned(), reason, profile: embedded("builtin", false)? });
+    }
+    Ok(found.clone())
 }
 
 /// Finds the profile by what `--profile` says.

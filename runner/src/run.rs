@@ -40,22 +40,27 @@ fn stages(args: &RunArgs) -> Result<Exit, Failed> {
         tell(&format!("profile {}: {}", chosen.name, chosen.reason));
     }
     let plans = plans(args, &loaded, &chosen)?;
+    if !args.quiet {
+        for (planned, scenario) in plans.iter().zip(&loaded).filter(|(planned, _)| planned.profile.name != chosen.name) {
+            tell(&format!("profile {} for {}: {}", planned.profile.name, scenario.name, planned.profile.reason));
+        }
+    }
     if args.check {
         tell(&format!("{} checked, no problem found", count(loaded.len(), "file")));
         return Ok(Exit::AllMet);
     }
     if args.dry_run {
-        for plan in &plans {
-            say(&plan::print::text(plan, &chosen.reason));
+        for Planned { plan, profile } in &plans {
+            say(&plan::print::text(plan, &profile.reason));
         }
         return Ok(Exit::AllMet);
     }
-    let problems: Vec<String> = plans.iter().flat_map(|plan| preflight::problems(plan, &args.output_dir)).collect();
+    let problems: Vec<String> = plans.iter().flat_map(|planned| preflight::problems(&planned.plan, &args.output_dir)).collect();
     if !problems.is_empty() {
         let text = problems.iter().map(|problem| format!("error: {problem}\n")).collect::<String>();
         return Err((Exit::CouldNotRun, format!("{text}nothing was started")));
     }
-    execute_all(args, &loaded, &plans, &chosen)
+    execute_all(args, &loaded, &plans)
 }
 
 fn files(args: &RunArgs) -> Result<Vec<std::path::PathBuf>, Failed> {
@@ -81,7 +86,13 @@ fn list(loaded: &[Loaded]) -> Exit {
     Exit::AllMet
 }
 
-fn plans(args: &RunArgs, loaded: &[Loaded], chosen: &Chosen) -> Result<Vec<Plan>, Failed> {
+/// A plan and the profile that it was made for.
+struct Planned {
+    plan: Plan,
+    profile: Chosen,
+}
+
+fn plans(args: &RunArgs, loaded: &[Loaded], found: &Chosen) -> Result<Vec<Planned>, Failed> {
     let overrides = plan::Overrides {
         model: args.model.clone(),
         ports: args.ports.clone(),
@@ -91,41 +102,47 @@ fn plans(args: &RunArgs, loaded: &[Loaded], chosen: &Chosen) -> Result<Vec<Plan>
     let mut plans = Vec::new();
     let mut problems = String::new();
     for scenario in loaded {
+        let model = overrides.model.as_deref().or(scenario.scenario.model.as_deref());
+        let chosen = profile::for_model(&args.profile, found, model)
+            .map_err(|error| (Exit::Usage, format!("error: {error}")))?;
         let mut names = plan::resolve_model(&scenario.scenario, &chosen.profile, overrides.model.as_deref());
         names.used = crate::interpreter::expand(&names.used);
         match model_facts::read(&names.used) {
-            Ok(facts) => plans.push(plan::build(plan::Inputs {
-                name: &scenario.name,
-                scenario: &scenario.scenario,
-                profile_name: &chosen.name,
-                profile: &chosen.profile,
-                overrides: &overrides,
-                names: &names,
-                facts: &facts,
-            })),
+            Ok(facts) => {
+                let plan = plan::build(plan::Inputs {
+                    name: &scenario.name,
+                    scenario: &scenario.scenario,
+                    profile_name: &chosen.name,
+                    profile: &chosen.profile,
+                    overrides: &overrides,
+                    names: &names,
+                    facts: &facts,
+                });
+                plans.push(Planned { plan, profile: chosen });
+            }
             Err(error) => problems.push_str(&format!("error: {}: {error}\n", scenario.path.display())),
         }
     }
     if problems.is_empty() { Ok(plans) } else { Err((Exit::CouldNotRun, problems)) }
 }
 
-fn execute_all(args: &RunArgs, loaded: &[Loaded], plans: &[Plan], chosen: &Chosen) -> Result<Exit, Failed> {
+fn execute_all(args: &RunArgs, loaded: &[Loaded], plans: &[Planned]) -> Result<Exit, Failed> {
     let verbosity = match (args.quiet, args.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Verbose,
         _ => Verbosity::Normal,
     };
-    let client_cores = chosen.profile.cores.client.clone().unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| (Exit::CouldNotRun, format!("error: cannot start the runtime: {error}")))?;
     let mut worst = Exit::AllMet;
-    for (scenario, plan) in loaded.iter().zip(plans) {
+    for (scenario, Planned { plan, profile }) in loaded.iter().zip(plans) {
+        let client_cores = profile.profile.cores.client.clone().unwrap_or_default();
         let input = RunInput {
             loaded: scenario,
             plan,
-            profile_reason: &chosen.reason,
+            profile_reason: &profile.reason,
             client_cores: &client_cores,
             outputs: &args.output_dir,
             verbosity,

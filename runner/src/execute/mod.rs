@@ -329,7 +329,7 @@ impl Dispatcher<'_> {
         let Some((_, half_width)) = trials.until else { return trials.at_most };
         let medians = |engine: usize| -> Vec<f64> {
             let by_trial = self.pilots.get(&(experiment, engine)).into_iter().flatten();
-            by_trial.filter_map(|(_, values)| reports::stats::median(values)).collect()
+            by_trial.filter_map(|(_, values)| reports::stats::median(&mut values.clone())).collect()
         };
         let baseline = group.iter().find(|engine| self.plan.engines[**engine].baseline);
         let needed = group.iter().filter(|engine| Some(*engine) != baseline).map(|engine| {
@@ -342,7 +342,7 @@ impl Dispatcher<'_> {
             };
             reports::stats::trials_needed(&logs, half_width)
         });
-        needed.max().unwrap_or(trials.at_least).clamp(trials.at_least, trials.at_most)
+        needed.map(|needed| needed.unwrap_or(trials.at_most)).max().unwrap_or(trials.at_least).clamp(trials.at_least, trials.at_most)
     }
 }
 

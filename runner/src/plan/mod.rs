@@ -9,7 +9,7 @@ mod workload;
 
 use schemas::{
     plan::{EnginePlan, Experiment, FORMAT, Model, Plan, Skipped, Substitution, TrialPlan},
-    profile::Profile,
+    profile::{Limits, Profile},
     scenario::Scenario,
 };
 
@@ -74,7 +74,7 @@ pub fn build(inputs: Inputs<'_>) -> Plan {
     };
 
     let seed = overrides.seed.unwrap_or(scenario.seed);
-    let trials = trial_plan(scenario, profile, overrides, profile_name, &mut substitutions);
+    let trials = trial_plan(scenario, &limits(profile, &model), overrides, profile_name, &mut substitutions);
 
     let engines: Vec<EnginePlan> = scenario
         .engine
@@ -108,7 +108,8 @@ pub fn build(inputs: Inputs<'_>) -> Plan {
         .collect();
     leave_out_pointless_baselines(&engines, &mut skipped);
 
-    let workload = scale::apply(&scenario.workload, &profile.limits, profile_name, &mut substitutions);
+    let limits = limits(profile, &model);
+    let workload = scale::apply(&scenario.workload, &limits, profile_name, &mut substitutions);
     let (arrival, arrival_substitution) = arrival::choose(scenario, profile, profile_name);
     substitutions.extend(arrival_substitution);
 
@@ -182,9 +183,14 @@ fn leave_out_pointless_baselines(engines: &[EnginePlan], skipped: &mut Vec<Skipp
     }
 }
 
+/// A scenario for a built-in model was made for any host: it runs as it says.
+fn limits(profile: &Profile, model: &Model) -> Limits {
+    if model.declared.starts_with("builtin:") { Limits::default() } else { profile.limits.clone() }
+}
+
 fn trial_plan(
     scenario: &Scenario,
-    profile: &Profile,
+    limits: &Limits,
     overrides: &Overrides,
     profile_name: &str,
     substitutions: &mut Vec<Substitution>,
@@ -194,7 +200,7 @@ fn trial_plan(
     }
     let declared = &scenario.trials;
     let at_most = declared.at_most.unwrap_or(declared.at_least);
-    let cap = profile.limits.trials.unwrap_or(u32::MAX);
+    let cap = limits.trials.unwrap_or(u32::MAX);
     if at_most > cap {
         substitutions.push(Substitution {
             what: "trials".into(),
