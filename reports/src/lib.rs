@@ -13,6 +13,8 @@ pub mod folder;
 pub mod frame;
 mod headline;
 pub mod journal;
+#[cfg(test)]
+mod made_up;
 pub mod metrics;
 mod overview;
 mod phrase;
