@@ -3,12 +3,17 @@
 use crate::{analysis::Unit, stats::Estimate};
 
 /// A number with so many significant digits, and all digits before the point.
-pub(crate) fn significant(value: f64, digits: i32) -> String {
+pub(crate) fn significant(value: f64, digits: usize) -> String {
     if value == 0.0 || !value.is_finite() {
         return format!("{value}");
     }
-    let magnitude = value.abs().log10().floor() as i32;
-    let decimals = usize::try_from(digits - 1 - magnitude).unwrap_or(0);
+    // In exponent form the rounding is done first: 9.99 has the magnitude of the 10 that it is shown as.
+    let rounded = format!("{:.*e}", digits.saturating_sub(1), value);
+    let magnitude: i64 = rounded
+        .split_once('e')
+        .and_then(|(_, exponent)| exponent.parse().ok())
+        .unwrap_or(0);
+    let decimals = usize::try_from(digits as i64 - 1 - magnitude).unwrap_or(0);
     format!("{value:.decimals$}")
 }
 
@@ -81,7 +86,9 @@ mod tests {
         assert_eq!(significant(6.47, 2), "6.5");
         assert_eq!(significant(128.4, 2), "128");
         assert_eq!(significant(0.0, 3), "0");
-        assert_eq!(significant(0.996, 2), "1.00");
+        assert_eq!(significant(9.999, 2), "10");
+        assert_eq!(significant(0.996, 2), "1.0");
+        assert_eq!(significant(-0.25, 1), "-0.2");
     }
 
     #[test]
