@@ -1,25 +1,36 @@
 //! Reports: from the rows of a run folder to a verdict and its renderings.
 
 pub mod agreement;
+mod analyse;
 pub mod analysis;
+mod answer;
 pub mod breakeven;
+mod client;
 pub mod columns;
 pub mod csv;
 pub mod exit;
+mod facts;
 mod figures;
 #[cfg(test)]
 mod fixture;
 pub mod folder;
 pub mod frame;
+mod headline;
 pub mod journal;
 mod junit;
 mod markdown;
 pub mod metrics;
+mod overview;
+mod phrase;
 mod report;
+mod resources;
 mod sensors;
+mod series;
 pub mod stats;
 mod terminal;
 pub mod validity;
+mod values;
 pub mod verdict;
 
+pub use analyse::analyse;
 pub use report::{ReportError, Reported, finish, report};

@@ -256,6 +256,19 @@ pub fn outliers(values: &[f64]) -> Vec<bool> {
         .collect()
 }
 
+/// The 95 % Wilson score interval of a share (Wilson, *Probable Inference, the Law of Succession, and Statistical Inference*, JASA 22, 1927). `None` without cases.
+pub fn share_interval(cases: u64, of: u64) -> Option<(f64, f64)> {
+    const Z: f64 = 1.959_963_984_540_054;
+    if of == 0 {
+        return None;
+    }
+    let (n, share) = (of as f64, cases as f64 / of as f64);
+    let scale = 1.0 + Z * Z / n;
+    let centre = (share + Z * Z / (2.0 * n)) / scale;
+    let half = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt() / scale;
+    Some(((centre - half).max(0.0), (centre + half).min(1.0)))
+}
+
 fn log_ratio(a: f64, b: f64) -> Option<f64> {
     (a > 0.0 && b > 0.0).then(|| (a / b).ln())
 }

@@ -2,6 +2,10 @@
 
 use serde::Serialize;
 
+pub(crate) mod flags;
+pub(crate) mod judge;
+mod words;
+
 /// Why an experiment is INVALID. The order is the order of gravity: the first is the worst.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "reason", rename_all = "kebab-case")]

@@ -3,6 +3,11 @@
 use schemas::scenario::Metric;
 use serde::Serialize;
 
+mod declared;
+pub(crate) mod judge;
+mod measure;
+mod words;
+
 use crate::{analysis::Unit, stats::Estimate};
 
 /// What became of an expectation. The order is the order of attention: the last is the worst.

@@ -1,0 +1,1 @@
+//! Tests of whole analyses against numbers worked out by hand.

@@ -1,0 +1,358 @@
+//! The scenario's question answered in one sentence.
+
+use schemas::{
+    plan::Tier,
+    scenario::{Metric, Requests},
+};
+
+use crate::{
+    analysis::{Answer, ExperimentAnalysis, HeadlineRow, State, Unit},
+    facts::Facts,
+    phrase::{count, counted, quantity, significant},
+    stats::Estimate,
+    values::Comparison,
+};
+
+/// The answer: the first expectation's engine that is not the baseline (else the first such engine) at the longest context that is VALID.
+pub(crate) fn answer(
+    facts: &Facts<'_>,
+    experiments: &[ExperimentAnalysis],
+    headline: &[HeadlineRow],
+) -> Answer {
+    let candidates = || {
+        headline.iter().filter(|row| {
+            row.state == State::Valid && (row.warm_s.is_some() || row.cold_s.is_some())
+        })
+    };
+    let wanted = wanted_engine(facts);
+    let chosen = longest(candidates().filter(|row| Some(row.engine_id) == wanted))
+        .or_else(|| longest(candidates()));
+    match chosen {
+        Some(row) => of_row(facts, experiments, row),
+        None => Answer {
+            sentence: none(facts, experiments),
+            experiment: None,
+            engine_id: None,
+            baseline_id: None,
+            ratio: None,
+        },
+    }
+}
+
+fn wanted_engine(facts: &Facts<'_>) -> Option<u32> {
+    let baseline = facts.baseline_id();
+    facts
+        .data
+        .plan
+        .expectations
+        .iter()
+        .flat_map(|expect| expect.engine.values())
+        .filter_map(|name| facts.engine_id(name))
+        .chain(facts.engine_ids())
+        .find(|id| Some(*id) != baseline)
+}
+
+/// The longest context, a compared one before one that stands alone; the first of equals.
+fn longest<'a>(rows: impl Iterator<Item = &'a HeadlineRow>) -> Option<&'a HeadlineRow> {
+    rows.reduce(|best, row| {
+        let key = |row: &HeadlineRow| (row.ratio.is_some(), row.context_tokens);
+        if key(row) > key(best) { row } else { best }
+    })
+}
+
+/// Why there is no answer.
+fn none(facts: &Facts<'_>, experiments: &[ExperimentAnalysis]) -> String {
+    if let Some(invalid) = experiments
+        .iter()
+        .find(|experiment| experiment.state == State::Invalid)
+    {
+        let reason = invalid
+            .invalid
+            .first()
+            .map_or_else(String::new, |reason| format!(", because {reason}"));
+        return format!("No answer: {} is INVALID{reason}.", invalid.label);
+    }
+    let rows = &facts.frame().requests;
+    let reason = if !rows.is_empty() {
+        "no request ended ok".to_owned()
+    } else if let Some(partial) = facts.data.partial() {
+        partial.trim_end_matches('.').to_owned()
+    } else if let Some(skipped) = facts.data.plan.skipped.first() {
+        format!("{} cannot run here: {}", skipped.what, skipped.reason)
+    } else {
+        "there are no rows".to_owned()
+    };
+    format!("No answer: nothing was measured; {reason}.")
+}
+
+/// Two times that are compared, with what the sentence says of the second.
+struct Compared {
+    own: Estimate,
+    other: Estimate,
+    ratio: Estimate,
+    paired: bool,
+    than: Than,
+}
+
+enum Than {
+    /// Another engine that recomputes.
+    Recomputing,
+    /// Another engine, which keeps KV too.
+    Engine(String),
+    /// Its own cold requests.
+    OwnCold,
+}
+
+fn of_row(facts: &Facts<'_>, experiments: &[ExperimentAnalysis], row: &HeadlineRow) -> Answer {
+    let compared = experiments
+        .iter()
+        .find(|experiment| experiment.experiment == row.experiment)
+        .and_then(|experiment| {
+            with_baseline(facts, experiment, row).or_else(|| with_own_cold(facts, experiment, row))
+        });
+    let subject = subject(facts, row);
+    let sentence = match &compared {
+        Some(compared) => compared.sentence(&subject),
+        None => {
+            let found = row.warm_s.or(row.cold_s);
+            let time = found.map_or_else(
+                || "—".to_owned(),
+                |found| crate::phrase::estimate(&found, Unit::Seconds),
+            );
+            let trials = found.map_or(0, |found| u64::from(found.n));
+            format!(
+                "{subject} gave the first token after {time} ({}); there is nothing to compare it with.",
+                counted(trials, "trial", "trials")
+            )
+        }
+    };
+    Answer {
+        sentence,
+        experiment: Some(row.experiment),
+        engine_id: Some(row.engine_id),
+        baseline_id: row.baseline_id.filter(|_| row.baseline_warm_s.is_some()),
+        ratio: row.ratio,
+    }
+}
+
+fn with_baseline(
+    facts: &Facts<'_>,
+    experiment: &ExperimentAnalysis,
+    row: &HeadlineRow,
+) -> Option<Compared> {
+    let baseline = facts.engine(row.baseline_id?)?;
+    let paired = experiment
+        .ratios
+        .iter()
+        .find(|ratio| ratio.engine_id == row.engine_id && ratio.metric == Metric::Ttft)?
+        .paired;
+    Some(Compared {
+        own: row.warm_s?,
+        other: row.baseline_warm_s?,
+        ratio: row.ratio?,
+        paired,
+        than: if baseline.baseline {
+            Than::Recomputing
+        } else {
+            Than::Engine(baseline.name.clone())
+        },
+    })
+}
+
+fn with_own_cold(
+    facts: &Facts<'_>,
+    experiment: &ExperimentAnalysis,
+    row: &HeadlineRow,
+) -> Option<Compared> {
+    if facts.baseline_id().is_some() || row.warm_requests == Requests::Cold {
+        return None;
+    }
+    let engine = experiment
+        .engines
+        .iter()
+        .find(|engine| engine.engine_id == row.engine_id)?;
+    let warm = engine.estimate(Metric::Ttft, row.warm_requests)?;
+    let cold = engine.estimate(Metric::Ttft, Requests::Cold)?;
+    let comparison = Comparison {
+        paired: true,
+        pilot: None,
+    };
+    Some(Compared {
+        own: warm.estimate,
+        other: cold.estimate,
+        ratio: comparison.ratio(&warm.per_trial, &cold.per_trial)?,
+        paired: true,
+        than: Than::OwnCold,
+    })
+}
+
+/// What was done, as the sentence's beginning.
+fn subject(facts: &Facts<'_>, row: &HeadlineRow) -> String {
+    let tokens = count(u64::from(row.context_tokens));
+    let engine = facts.engine(row.engine_id);
+    let place = engine.map_or_else(String::new, |engine| place(&engine.tiers));
+    let from = if place.is_empty() {
+        format!("with {}", facts.engine_name(row.engine_id))
+    } else {
+        format!("from {place}")
+    };
+    let keeping = if place.is_empty() {
+        from.clone()
+    } else {
+        format!("with {place} behind the engine")
+    };
+    match row.warm_requests {
+        Requests::Reused | Requests::All => format!("Reusing a {tokens}-token context {from}"),
+        Requests::Grown => {
+            format!("Going on in a context that grew to {tokens} tokens, {keeping},")
+        }
+        Requests::Batched => {
+            format!(
+                "Sending a reused and a fresh prompt of {tokens} tokens as one step, {keeping},"
+            )
+        }
+        Requests::Cold => {
+            format!("Reading a {tokens}-token context for the first time, {keeping},")
+        }
+    }
+}
+
+/// The tiers in words, near to far.
+fn place(tiers: &[Tier]) -> String {
+    let names: Vec<&str> = tiers.iter().map(|tier| tier_words(&tier.name)).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [only] => (*only).to_owned(),
+        [near @ .., far] => format!("{} and {far}", near.join(", ")),
+    }
+}
+
+fn tier_words(name: &str) -> &str {
+    match name {
+        "prefix" => "the engine's own memory",
+        "local-cpu" => "host memory",
+        "local-disk" => "the local disk",
+        "remote.lm" => "an LMCache server",
+        "remote.redis" => "Redis",
+        "remote.redis-sentinel" => "Redis behind Sentinel",
+        "remote.valkey" => "Valkey",
+        other => other,
+    }
+}
+
+impl Compared {
+    fn sentence(&self, subject: &str) -> String {
+        let ratio = self.ratio.value;
+        let times = |value: f64| significant(value, 2);
+        let seconds = |found: &Estimate| quantity(found.value, Unit::Seconds);
+        let trials = counted(
+            u64::from(self.ratio.n),
+            if self.paired { "paired trial" } else { "trial" },
+            if self.paired {
+                "paired trials"
+            } else {
+                "trials"
+            },
+        );
+        let instead = format!("{} instead of {}", seconds(&self.own), seconds(&self.other));
+        let than = match &self.than {
+            Than::Recomputing => String::new(),
+            Than::Engine(name) => format!(" than {name} did"),
+            Than::OwnCold => " than reading it for the first time".to_owned(),
+        };
+        let interval =
+            |low: f64, high: f64| format!("95 % interval {} to {}", times(low), times(high));
+        match self.ratio.interval() {
+            None => {
+                let (factor, word) = if ratio <= 1.0 {
+                    (1.0 / ratio, "sooner")
+                } else {
+                    (ratio, "later")
+                };
+                format!(
+                    "{subject} gave the first token {} times {word}{than} ({instead}; {trials}, too few for an interval).",
+                    times(factor)
+                )
+            }
+            Some((low, high)) if high < 1.0 => format!(
+                "{subject} gave the first token {} times sooner{than} ({instead}; {}; {trials}).",
+                times(1.0 / ratio),
+                interval(1.0 / high, 1.0 / low)
+            ),
+            Some((low, high)) if low > 1.0 => format!(
+                "{subject} does not pay: it gave the first token {} times later{than} ({instead}; {}; {trials}).",
+                times(ratio),
+                interval(low, high)
+            ),
+            Some((low, high)) => format!(
+                "{subject} made no difference to the first token that these trials can tell ({instead}; ratio {}, {}; {trials}).",
+                significant(ratio, 3),
+                format_args!(
+                    "95 % interval {} to {}",
+                    significant(low, 3),
+                    significant(high, 3)
+                )
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compared(ratio: f64, interval: Option<(f64, f64)>) -> Compared {
+        let estimate = |value, interval: Option<(f64, f64)>| Estimate {
+            value,
+            low: interval.map(|(low, _)| low),
+            high: interval.map(|(_, high)| high),
+            n: 3,
+        };
+        Compared {
+            own: estimate(0.076, None),
+            other: estimate(0.493, None),
+            ratio: estimate(ratio, interval),
+            paired: true,
+            than: Than::Recomputing,
+        }
+    }
+
+    #[test]
+    fn a_faster_tier_is_sooner() {
+        assert_eq!(
+            compared(0.154, Some((0.145, 0.166)))
+                .sentence("Reusing a 16,384-token context from host memory"),
+            "Reusing a 16,384-token context from host memory gave the first token 6.5 times sooner (0.0760 s instead of 0.493 s; 95 % interval 6.0 to 6.9; 3 paired trials)."
+        );
+    }
+
+    #[test]
+    fn a_tier_that_does_not_pay_is_said_so() {
+        let sentence = compared(1.9, Some((1.8, 2.0))).sentence("X");
+        assert!(sentence.contains("does not pay") && sentence.contains("1.9 times later"));
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_not_told() {
+        let sentence = compared(0.98, Some((0.95, 1.02))).sentence("X");
+        assert!(sentence.contains("no difference") && !sentence.contains("sooner"));
+        assert!(
+            compared(0.5, None)
+                .sentence("X")
+                .contains("too few for an interval")
+        );
+    }
+
+    #[test]
+    fn tiers_are_listed_near_to_far() {
+        let tier = |name: &str| Tier {
+            name: name.to_owned(),
+            capacity_bytes: None,
+        };
+        assert_eq!(place(&[]), "");
+        assert_eq!(
+            place(&[tier("prefix"), tier("local-cpu"), tier("remote.redis")]),
+            "the engine's own memory, host memory and Redis"
+        );
+    }
+}
