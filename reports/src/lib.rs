@@ -21,6 +21,8 @@ mod headline;
 pub mod journal;
 mod junit;
 mod markdown;
+#[cfg(test)]
+mod made_up;
 pub mod metrics;
 mod overview;
 pub mod pages;

@@ -25,10 +25,10 @@ fn standing(analysis: &Analysis) -> String {
     let validity = &analysis.validity;
     let ran = (validity.invalid + validity.valid) as usize;
     let mut text = match validity.state {
-        State::Valid => format!("● VALID in {}", figures::counted(ran, "experiment")),
+        State::Valid => format!("● VALID in {}", figures::experiments(ran)),
         State::NotRun => "○ nothing ran".to_owned(),
         State::Invalid => {
-            let all = figures::counted(ran, "experiment");
+            let all = figures::experiments(ran);
             format!("× INVALID in {} of {all}", validity.invalid)
         }
     };

@@ -4,17 +4,23 @@ use crate::{analysis::Unit, stats::Estimate};
 
 /// A number with so many significant digits, and all digits before the point.
 pub(crate) fn significant(value: f64, digits: usize) -> String {
+    format!("{value:.*}", decimals(value, digits))
+}
+
+/// Digits after the point that leave so many significant ones.
+fn decimals(value: f64, digits: usize) -> usize {
+    let Some(beyond_first) = digits.checked_sub(1) else {
+        return 0;
+    };
     if value == 0.0 || !value.is_finite() {
-        return format!("{value}");
+        return 0;
     }
-    // In exponent form the rounding is done first: 9.99 has the magnitude of the 10 that it is shown as.
-    let rounded = format!("{:.*e}", digits.saturating_sub(1), value);
-    let magnitude: i64 = rounded
+    // The exponent is read after rounding, so that 9.996 is written 10.0.
+    let exponent = format!("{value:.beyond_first$e}")
         .split_once('e')
-        .and_then(|(_, exponent)| exponent.parse().ok())
+        .and_then(|(_, exponent)| exponent.parse::<isize>().ok())
         .unwrap_or(0);
-    let decimals = usize::try_from(digits as i64 - 1 - magnitude).unwrap_or(0);
-    format!("{value:.decimals$}")
+    usize::try_from(beyond_first as isize - exponent).unwrap_or(0)
 }
 
 /// A count with a comma before every group of three digits.
@@ -42,37 +48,52 @@ pub(crate) fn counted(number: u64, one: &str, many: &str) -> String {
 
 /// A number with its unit.
 pub(crate) fn quantity(value: f64, unit: Unit) -> String {
-    match unit {
-        Unit::Seconds => format!("{} s", significant(value, 3)),
-        Unit::TokensPerSecond => format!("{} tokens/s", significant(value, 3)),
-        Unit::RequestsPerSecond => format!("{} requests/s", significant(value, 3)),
-        Unit::Bytes => bytes(value),
-        Unit::Share | Unit::Ratio => significant(value, 3),
-    }
+    let (size, symbol) = scale(value, unit);
+    with_symbol(significant(value / size, 3), symbol)
 }
 
 /// Bytes in the unit that leaves one to three digits before the point.
 pub(crate) fn bytes(value: f64) -> String {
-    const UNITS: [(f64, &str); 4] = [(1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
-    UNITS
-        .iter()
-        .find(|(factor, _)| value.abs() >= *factor)
-        .map_or_else(
-            || format!("{value:.0} B"),
-            |(factor, unit)| format!("{} {unit}", significant(value / factor, 3)),
-        )
+    quantity(value, Unit::Bytes)
 }
 
-/// An estimate with its interval, `0.154 s [0.151, 0.158]`.
+/// An estimate with its interval, whose ends have the value's digits: `0.154 s [0.151, 0.158]`.
 pub(crate) fn estimate(found: &Estimate, unit: Unit) -> String {
+    let text = quantity(found.value, unit);
     match found.interval() {
-        Some((low, high)) => format!(
-            "{} [{}, {}]",
-            quantity(found.value, unit),
-            significant(low, 3),
-            significant(high, 3)
-        ),
-        None => quantity(found.value, unit),
+        Some((low, high)) => {
+            let (size, _) = scale(found.value, unit);
+            let digits = decimals(found.value / size, 3);
+            format!(
+                "{text} [{:.digits$}, {:.digits$}]",
+                low / size,
+                high / size
+            )
+        }
+        None => text,
+    }
+}
+
+/// Size and sign of the unit that a value is written in.
+fn scale(value: f64, unit: Unit) -> (f64, &'static str) {
+    const BYTES: [(f64, &str); 4] = [(1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
+    match unit {
+        Unit::Seconds => (1.0, "s"),
+        Unit::TokensPerSecond => (1.0, "tokens/s"),
+        Unit::RequestsPerSecond => (1.0, "requests/s"),
+        Unit::Share | Unit::Ratio => (1.0, ""),
+        Unit::Bytes => BYTES
+            .into_iter()
+            .find(|(size, _)| value.abs() >= *size)
+            .unwrap_or((1.0, "B")),
+    }
+}
+
+fn with_symbol(number: String, symbol: &str) -> String {
+    if symbol.is_empty() {
+        number
+    } else {
+        format!("{number} {symbol}")
     }
 }
 
@@ -86,9 +107,9 @@ mod tests {
         assert_eq!(significant(6.47, 2), "6.5");
         assert_eq!(significant(128.4, 2), "128");
         assert_eq!(significant(0.0, 3), "0");
-        assert_eq!(significant(9.999, 2), "10");
         assert_eq!(significant(0.996, 2), "1.0");
-        assert_eq!(significant(-0.25, 1), "-0.2");
+        assert_eq!(significant(9.996, 3), "10.0");
+        assert_eq!(significant(-1.5, 3), "-1.50");
     }
 
     #[test]
@@ -103,5 +124,25 @@ mod tests {
     fn bytes_choose_their_unit() {
         assert_eq!(bytes(999.0), "999 B");
         assert_eq!(bytes(2.5e9), "2.50 GB");
+    }
+
+    #[test]
+    fn an_interval_has_its_values_digits_and_unit() {
+        let mut found = Estimate {
+            value: 0.1541,
+            low: Some(0.151),
+            high: Some(0.1579),
+            n: 3,
+        };
+        assert_eq!(estimate(&found, Unit::Seconds), "0.154 s [0.151, 0.158]");
+        (found.low, found.high) = (None, None);
+        assert_eq!(estimate(&found, Unit::Ratio), "0.154");
+        let size = Estimate {
+            value: 2.147e9,
+            low: Some(2.0e9),
+            high: Some(2.3e9),
+            n: 3,
+        };
+        assert_eq!(estimate(&size, Unit::Bytes), "2.15 GB [2.00, 2.30]");
     }
 }

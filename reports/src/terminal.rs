@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 
 use crate::{
     analysis::{Analysis, HeadlineRow, State, Unit},
-    figures,
+    figures, phrase,
     verdict::{ExpectationResult, Verdict},
 };
 
@@ -109,7 +109,7 @@ impl Lines {
             self.line("note", PLAIN, text);
         }
         if !analysis.warnings.is_empty() {
-            let number = figures::counted(analysis.warnings.len(), "warning");
+            let number = phrase::counted(analysis.warnings.len() as u64, "warning", "warnings");
             self.line("note", OPEN, &format!("{number}, see the report"));
         }
     }
@@ -135,7 +135,7 @@ impl Lines {
             State::Invalid => {
                 let validity = &analysis.validity;
                 let of = (validity.invalid + validity.valid) as usize;
-                let experiments = figures::counted(of, "experiment");
+                let experiments = figures::experiments(of);
                 let mut text = format!("{} of {experiments}", validity.invalid);
                 if let Some(worst) = &validity.worst {
                     text = format!("{text}: {worst}. {}", worst.advice());
@@ -160,7 +160,7 @@ pub(crate) fn expectation_text(expectation: &ExpectationResult) -> String {
         .iter()
         .any(|case| case.experiment.is_some())
     {
-        let all = figures::counted(expectation.cases.len(), "experiment");
+        let all = figures::experiments(expectation.cases.len());
         text.push_str(&format!(", in {} of {all}", deciding.len()));
     }
     if expectation.verdict != Verdict::Met
