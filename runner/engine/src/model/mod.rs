@@ -5,5 +5,7 @@ pub(crate) mod config;
 pub(crate) mod kernel;
 pub(crate) mod linear;
 pub(crate) mod llama;
+#[cfg(test)]
+mod oracle;
 pub(crate) mod rope;
 pub(crate) mod weights;
