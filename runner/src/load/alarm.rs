@@ -1,6 +1,7 @@
 //! A precise timer: the runtime's own wheel ticks in milliseconds, the kernel's timer descriptor in microseconds.
 
 use std::{
+    future::poll_fn,
     io,
     os::fd::OwnedFd,
     task::{Context, Poll, ready},
@@ -57,12 +58,10 @@ impl Alarm {
                 self.set_to_ns = Some(at_ns);
             }
             match ready!(self.timer.poll_read_ready(cx)) {
-                // Setting the timer anew takes back what has not been read, so the expiry itself is never read.
+                // It rang for an earlier setting. Nothing is read: setting the timer anew takes an unread expiry back.
                 Ok(mut ready) => ready.clear_ready(),
                 Err(_) => return Poll::Ready(()),
             }
-            // Rung for this or for an earlier setting.
-            self.set_to_ns = None;
         }
     }
 
@@ -79,5 +78,12 @@ impl Alarm {
         };
         timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once)?;
         Ok(())
+    }
+}
+
+/// Waits until `at_ns`, once; not at all where the system has no timer to give.
+pub(super) async fn sleep_until(clock: RunClock, at_ns: u64) {
+    if let Ok(mut alarm) = Alarm::new(clock) {
+        poll_fn(|cx| alarm.poll_until(cx, at_ns)).await;
     }
 }

@@ -201,7 +201,8 @@ struct RequestThread {
 impl RequestThread {
     fn new(clock: RunClock, parser: Sender<ToParser>) -> io::Result<Self> {
         let runtime = Builder::new_current_thread()
-            .enable_all()
+            // No timer wheel: its milliseconds are too coarse, and every look at it costs.
+            .enable_io()
             .event_interval(TASKS_PER_LOOK)
             .build_local(LocalOptions::default())?;
         let entered = runtime.enter();

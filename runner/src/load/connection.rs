@@ -23,6 +23,10 @@ use crate::clock::{NS_PER_S, RunClock};
 /// A connection that was idle for longer is not used again: servers close theirs after a few seconds, and one that closes while a request is on its
 /// way costs that request.
 const IDLE_MAX_NS: u64 = NS_PER_S;
+/// One that has not been used yet may wait longer: servers give a first request more time.
+const FRESH_MAX_NS: u64 = 4 * NS_PER_S;
+/// Bytes that a connection reads at once, at most. Ten thousand streams have as many buffers.
+const READ_BUFFER_BYTES: usize = 4096;
 
 /// Why no connection could be opened.
 #[derive(Debug, Error)]
@@ -56,7 +60,8 @@ pub(super) struct Connection {
     ended: bool,
     /// Taken by the first request.
     opening: Option<Opening>,
-    idle_since_ns: u64,
+    /// When it will have been idle too long.
+    expires_ns: u64,
 }
 
 impl Connection {
@@ -69,7 +74,9 @@ impl Connection {
         let connected_ns = clock.now_ns();
         let stamps = Rc::new(Stamps::default());
         let wire = TokioIo::new(Wire::new(stream, clock, Rc::clone(&stamps)));
-        let (sender, protocol) = http1::handshake(wire)
+        let (sender, protocol) = http1::Builder::new()
+            .read_buf_exact_size(Some(READ_BUFFER_BYTES))
+            .handshake(wire)
             .await
             .map_err(|source| OpenError::Handshake { address, source })?;
         let opening = Some(Opening {
@@ -82,7 +89,7 @@ impl Connection {
             protocol,
             ended: false,
             opening,
-            idle_since_ns: connected_ns,
+            expires_ns: connected_ns + FRESH_MAX_NS,
         }))
     }
 
@@ -131,13 +138,15 @@ pub(super) struct Pool {
 impl Pool {
     /// Takes the one that was used last, unless it will have been idle too long by `use_at_ns` or has been closed.
     pub(super) fn take(&mut self, use_at_ns: u64) -> Option<Box<Connection>> {
-        while self.idle.front().is_some_and(|connection| {
-            use_at_ns.saturating_sub(connection.idle_since_ns) > IDLE_MAX_NS
-        }) {
+        while self
+            .idle
+            .front()
+            .is_some_and(|connection| connection.expires_ns < use_at_ns)
+        {
             self.idle.pop_front();
         }
         while let Some(mut connection) = self.idle.pop_back() {
-            if connection.is_usable() {
+            if connection.expires_ns >= use_at_ns && connection.is_usable() {
                 return Some(connection);
             }
         }
@@ -146,7 +155,12 @@ impl Pool {
 
     /// Puts one back that is idle from now on.
     pub(super) fn put(&mut self, mut connection: Box<Connection>, now_ns: u64) {
-        connection.idle_since_ns = now_ns;
+        connection.expires_ns = now_ns
+            + if connection.is_fresh() {
+                FRESH_MAX_NS
+            } else {
+                IDLE_MAX_NS
+            };
         self.idle.push_back(connection);
     }
 }

@@ -8,7 +8,6 @@ use std::{
     rc::Rc,
     sync::mpsc::Sender,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use tokio::{
@@ -19,7 +18,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{
     agenda::{Agenda, Step},
-    alarm::Alarm,
+    alarm::{Alarm, sleep_until},
     client::Stops,
     connection::{Connection, Pool},
     exchange::{End, Exchange, Intended, Stop},
@@ -29,6 +28,7 @@ use super::{
     slot::Slot,
     turn::{ArrivalItem, Body, RequestFacts, Schedule},
 };
+use crate::clock::NS_PER_S;
 
 /// A connection begins to open at least this long before its request is due.
 const LEAD_MIN_NS: u64 = 20_000_000;
@@ -37,7 +37,7 @@ const LEAD_MAX_NS: u64 = 500_000_000;
 /// Connections that open at once before the first request.
 const OPENING_AT_ONCE: usize = 64;
 /// Opening the first connections may hold up the schedule's start for this long; after that the requests themselves find out.
-const FIRST_CONNECTIONS: Duration = Duration::from_secs(2);
+const FIRST_CONNECTIONS_NS: u64 = 4 * NS_PER_S;
 /// Requests that are released in one go before streams get their turn.
 const RELEASES_AT_ONCE: usize = 32;
 
@@ -182,7 +182,8 @@ impl Driver {
             Schedule::Open { offsets_ns } => offsets_ns
                 .iter()
                 .take_while(|&&offset_ns| offset_ns <= LEAD_MIN_NS)
-                .count(),
+                .count()
+                .max(1),
             Schedule::Closed { concurrency } => *concurrency as usize,
         };
         let mut to_open: usize = self
@@ -194,6 +195,7 @@ impl Driver {
                 Some(ArrivalItem::Single(_) | ArrivalItem::Conversation(_)) | None => 1,
             })
             .sum();
+        let clock = self.route.clock;
         let mut opening = JoinSet::new();
         let mut slowest_ns = 0;
         let all = async {
@@ -218,7 +220,7 @@ impl Driver {
         };
         tokio::select! {
             () = all => {}
-            () = tokio::time::sleep(FIRST_CONNECTIONS) => {}
+            () = sleep_until(clock, clock.now_ns() + FIRST_CONNECTIONS_NS) => {}
             () = &mut self.cancel => self.stopping = Some(Stop::Cancelled),
             () = &mut self.engine_exited => self.stopping = Some(Stop::EngineExited),
         }

@@ -12,7 +12,6 @@ mod driver;
 mod exchange;
 mod heartbeat;
 mod histogram;
-pub mod http;
 mod inbox;
 mod outcome;
 mod parser;

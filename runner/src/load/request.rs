@@ -8,7 +8,6 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use hyper::{
@@ -19,6 +18,7 @@ use hyper::{
 };
 
 use super::{
+    alarm::sleep_until,
     connection::{Connection, OpenError},
     exchange::{End, Exchange, Recording, Stop},
     slot::Slot,
@@ -29,7 +29,7 @@ use super::{
 use crate::clock::RunClock;
 
 /// How long a broken connection waits for the news that the engine's process has ended, which may arrive a moment after the break.
-const EXIT_NEWS: Duration = Duration::from_millis(250);
+const EXIT_NEWS_NS: u64 = 250_000_000;
 
 /// What all requests of a turn have in common.
 #[derive(Debug)]
@@ -95,7 +95,9 @@ pub(super) async fn run(
     let (end, kept) = converse(&route, &slot, &mut exchange, &body, connection).await;
     exchange.done_ns.get_or_insert_with(|| route.clock.now_ns());
     exchange.end = match end {
-        broken @ (End::Lost(_) | End::Refused(_)) => wait_for_exit_news(&slot, broken).await,
+        broken @ (End::Lost(_) | End::Refused(_)) => {
+            wait_for_exit_news(route.clock, &slot, broken).await
+        }
         end => end,
     };
     slot.set_over();
@@ -156,14 +158,14 @@ async fn converse(
 }
 
 /// A break that is due to the end of the engine's process is called so.
-async fn wait_for_exit_news(slot: &Slot, broken: End) -> End {
+async fn wait_for_exit_news(clock: RunClock, slot: &Slot, broken: End) -> End {
     tokio::select! {
         biased;
         stop = slot.stopped() => match stop {
             Stop::EngineExited => End::Stopped(stop),
             Stop::Deadline | Stop::Cancelled => broken,
         },
-        () = tokio::time::sleep(EXIT_NEWS) => broken,
+        () = sleep_until(clock, clock.now_ns() + EXIT_NEWS_NS) => broken,
     }
 }
 
