@@ -95,12 +95,16 @@ install_packages() {
 }
 
 make_model() {
-    [ -e "$stack/model/config.json" ] && return
+    local made_by
+    made_by=$(sha256sum <"$here/make_model.py")
+    [ "$made_by" = "$(cat "$stack/model.made-by" 2>/dev/null)" ] && return
     say "the stand-in model"
     "$stack/venv/bin/python" "$here/make_model.py" "$stack/model" 2>"$stack/logs/model.log" | sed 's/^/    /' || {
         tail -n 20 "$stack/logs/model.log" >&2
         fail "the model could not be made"
     }
+    rm -f "$stack/answered"
+    printf '%s\n' "$made_by" >"$stack/model.made-by"
 }
 
 # The distribution's Redis, unpacked and not installed: an installed one is a service that starts at once, and needs root.
@@ -162,8 +166,8 @@ END
     printf 'redis-server  %s\n' "$("$stack/bin/redis-server" --version | sed -n 's/.* v=\([^ ]*\).*/\1/p')"
 }
 
-# Only what decides what is installed is in the name, so that a comment here does not cost an installation.
-key=$(cat "$here/requirements.txt" "$here/make_model.py" | sha256sum | cut -c1-12)
+# Only the pins are in the name: a comment, or another model, is not worth gigabytes.
+key=$(grep == "$here/requirements.txt" | sha256sum | cut -c1-12)
 stack=$cache/cpu-stack-$key
 mkdir -p "$stack/logs"
 

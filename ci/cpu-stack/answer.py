@@ -96,10 +96,11 @@ def stop(engine: subprocess.Popen) -> None:
 def engine(model: str, log: pathlib.Path, arguments: tuple[str, ...] = (), environment: dict[str, str] | None = None):
     """vLLM, serving `model` as "stand-in" on a free port of this host alone; gives the port and the seconds until it was ready."""
     port = free_port()
+    dtype = json.loads(pathlib.Path(model, "config.json").read_text())["torch_dtype"]
     with tempfile.TemporaryDirectory(prefix="kvbench-answer-") as scratch, log.open("wb") as output:
         command = [
             sys.executable, "-m", "vllm.entrypoints.openai.api_server",
-            "--model", model, "--served-model-name", "stand-in", "--load-format", "dummy", "--dtype", "bfloat16",
+            "--model", model, "--served-model-name", "stand-in", "--load-format", "dummy", "--dtype", dtype,
             "--max-model-len", "16384", "--enforce-eager", "--enable-prompt-tokens-details", "--enable-per-request-metrics",
             "--host", "127.0.0.1", "--port", str(port), *arguments,
         ]
