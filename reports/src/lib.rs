@@ -20,9 +20,9 @@ pub mod frame;
 mod headline;
 pub mod journal;
 mod junit;
-mod markdown;
 #[cfg(test)]
 mod made_up;
+mod markdown;
 pub mod metrics;
 mod overview;
 pub mod pages;

@@ -78,5 +78,8 @@ pub fn report(folder: &Path) -> Result<Reported, ReportError> {
     }
     let path = folder.join("report.pdf");
     pdf::write(&analysis, &path)?;
-    Ok(Reported { analysis, pdf: path })
+    Ok(Reported {
+        analysis,
+        pdf: path,
+    })
 }

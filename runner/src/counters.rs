@@ -23,7 +23,8 @@ pub struct Reading<'a> {
 pub fn parse(text: &str, reading: Reading<'_>) -> Vec<Counter> {
     let samples = text.lines().filter_map(sample);
     let plain = samples.filter(|(name, labels, value)| {
-        let is_part = labels.iter().any(|label| label.starts_with("quantile=")) || name.ends_with("_bucket");
+        let is_part =
+            labels.iter().any(|label| label.starts_with("quantile=")) || name.ends_with("_bucket");
         value.is_finite() && !is_part
     });
     let counters = plain.map(|(name, labels, value)| Counter {
@@ -88,7 +89,10 @@ mod tests {
     #[test]
     fn labels_may_hold_anything_and_nonsense_is_passed_over() {
         let parsed = sample(r#"a:b{z="1,}",y="q\"}",} 3 1700000000"#);
-        assert_eq!(parsed, Some(("a:b", vec![r#"y="q\"}""#, r#"z="1,}""#], 3.0)));
+        assert_eq!(
+            parsed,
+            Some(("a:b", vec![r#"y="q\"}""#, r#"z="1,}""#], 3.0))
+        );
         for line in ["", "# HELP a b", "a{", "a{x=\"} 1", "a b", "{} 1", "a"] {
             assert_eq!(sample(line), None, "{line}");
         }
@@ -98,11 +102,28 @@ mod tests {
     fn counters_keep_their_names_and_labels() {
         let text = "# TYPE vllm:prompt_tokens counter\nvllm:prompt_tokens_total{model=\"m\",engine=\"0\"} 42\n\
                     # TYPE x histogram\nx_bucket{le=\"1\"} 1\nx_bucket{le=\"+Inf\"} 2\nx_sum 1.5\nx_count 2\n";
-        let reading = Reading { at_ns: 5, subject: "e", experiment: 1, trial: 2, edge: Edge::After };
+        let reading = Reading {
+            at_ns: 5,
+            subject: "e",
+            experiment: 1,
+            trial: 2,
+            edge: Edge::After,
+        };
         let counters = parse(text, reading);
-        let tokens = counters.iter().find(|counter| counter.name == "vllm:prompt_tokens_total").unwrap();
-        assert_eq!((tokens.value, tokens.labels.as_str()), (42.0, "engine=\"0\",model=\"m\""));
-        assert!(counters.iter().any(|counter| counter.name == "x_count" && counter.value == 2.0), "{counters:?}");
+        let tokens = counters
+            .iter()
+            .find(|counter| counter.name == "vllm:prompt_tokens_total")
+            .unwrap();
+        assert_eq!(
+            (tokens.value, tokens.labels.as_str()),
+            (42.0, "engine=\"0\",model=\"m\"")
+        );
+        assert!(
+            counters
+                .iter()
+                .any(|counter| counter.name == "x_count" && counter.value == 2.0),
+            "{counters:?}"
+        );
         assert!(counters.iter().all(|counter| counter.name != "x_bucket"));
     }
 }

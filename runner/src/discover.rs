@@ -43,7 +43,13 @@ pub fn files(patterns: &[String], filter: Option<&Regex>) -> Result<Vec<PathBuf>
         let matches = if path.is_file() {
             vec![path.to_owned()]
         } else if path.is_dir() {
-            expand(&format!("{}/*.toml", glob::Pattern::escape(pattern.trim_end_matches('/'))), pattern)?
+            expand(
+                &format!(
+                    "{}/*.toml",
+                    glob::Pattern::escape(pattern.trim_end_matches('/'))
+                ),
+                pattern,
+            )?
         } else {
             expand(pattern, pattern)?
         };
@@ -66,12 +72,17 @@ pub fn files(patterns: &[String], filter: Option<&Regex>) -> Result<Vec<PathBuf>
 
 /// A scenario's name: its file's stem.
 pub fn name(path: &Path) -> String {
-    path.file_stem().map_or_else(|| "scenario".to_owned(), |stem| stem.to_string_lossy().into_owned())
+    path.file_stem().map_or_else(
+        || "scenario".to_owned(),
+        |stem| stem.to_string_lossy().into_owned(),
+    )
 }
 
 fn expand(pattern: &str, typed: &str) -> Result<Vec<PathBuf>, DiscoverError> {
-    let paths =
-        glob::glob(pattern).map_err(|source| DiscoverError::Pattern { pattern: typed.to_owned(), source })?;
+    let paths = glob::glob(pattern).map_err(|source| DiscoverError::Pattern {
+        pattern: typed.to_owned(),
+        source,
+    })?;
     let mut files = Vec::new();
     for path in paths {
         let path = path?;
@@ -93,10 +104,27 @@ mod tests {
             std::fs::write(folder.path().join(file), "").unwrap();
         }
         let at = |file: &str| folder.path().join(file).display().to_string();
-        let found = files(&[at("b.toml"), at("*.toml"), folder.path().display().to_string()], None).unwrap();
-        assert_eq!(found.iter().map(|path| name(path)).collect::<Vec<_>>(), ["a", "b"]);
-        assert!(matches!(files(&[at("z*.toml")], None), Err(DiscoverError::NoMatch(_))));
+        let found = files(
+            &[
+                at("b.toml"),
+                at("*.toml"),
+                folder.path().display().to_string(),
+            ],
+            None,
+        )
+        .unwrap();
+        assert_eq!(
+            found.iter().map(|path| name(path)).collect::<Vec<_>>(),
+            ["a", "b"]
+        );
+        assert!(matches!(
+            files(&[at("z*.toml")], None),
+            Err(DiscoverError::NoMatch(_))
+        ));
         let none = Regex::new("zzz").unwrap();
-        assert!(matches!(files(&[at("*.toml")], Some(&none)), Err(DiscoverError::NothingLeft(_))));
+        assert!(matches!(
+            files(&[at("*.toml")], Some(&none)),
+            Err(DiscoverError::NothingLeft(_))
+        ));
     }
 }

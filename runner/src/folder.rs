@@ -18,7 +18,11 @@ pub struct FolderError {
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FolderError {
     let path = path.to_owned();
-    move |source| FolderError { action, path, source }
+    move |source| FolderError {
+        action,
+        path,
+        source,
+    }
 }
 
 /// `outputs/<scenario>/<UTC>/`.
@@ -44,11 +48,16 @@ impl RunFolder {
             let path = parent.join(&run_id);
             match fs::create_dir(&path) {
                 Ok(()) => break,
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => run_id = format!("{utc}-{number}"),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    run_id = format!("{utc}-{number}")
+                }
                 Err(error) => return Err(failed("create", &path)(error)),
             }
         }
-        let folder = Self { path: parent.join(&run_id), run_id };
+        let folder = Self {
+            path: parent.join(&run_id),
+            run_id,
+        };
         for room in ["logs", "files", "data"] {
             let path = folder.path.join(room);
             fs::create_dir(&path).map_err(failed("create", &path))?;
@@ -83,7 +92,9 @@ impl RunFolder {
         let path = self.path.join(name);
         let fresh = self.path.join(format!(".{name}.new"));
         let mut file = fs::File::create(&fresh).map_err(failed("create", &fresh))?;
-        file.write_all(content).and_then(|()| file.sync_all()).map_err(failed("write", &fresh))?;
+        file.write_all(content)
+            .and_then(|()| file.sync_all())
+            .map_err(failed("write", &fresh))?;
         fs::rename(&fresh, &path).map_err(failed("replace", &path))
     }
 
@@ -93,7 +104,11 @@ impl RunFolder {
     /// When it cannot be created.
     pub fn journal(&self, name: &str) -> Result<fs::File, FolderError> {
         let path = self.path.join(name);
-        fs::OpenOptions::new().create_new(true).append(true).open(&path).map_err(failed("create", &path))
+        fs::OpenOptions::new()
+            .create_new(true)
+            .append(true)
+            .open(&path)
+            .map_err(failed("create", &path))
     }
 
     /// Removes what processes needed only while they ran, when nothing is left in it.

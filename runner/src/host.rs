@@ -16,11 +16,19 @@ pub fn describe() -> Host {
             Some(kernel) => format!("{os}, kernel {kernel}"),
             None => os,
         }),
-        processor: system.cpus().first().map(|cpu| cpu.brand().trim().to_owned()).filter(|brand| !brand.is_empty()),
-        cores: std::thread::available_parallelism().ok().map(|cores| cores.get() as u32),
+        processor: system
+            .cpus()
+            .first()
+            .map(|cpu| cpu.brand().trim().to_owned())
+            .filter(|brand| !brand.is_empty()),
+        cores: std::thread::available_parallelism()
+            .ok()
+            .map(|cores| cores.get() as u32),
         memory_bytes: Some(system.total_memory()).filter(|bytes| *bytes > 0),
         gpus: nvml.as_ref().map(gpus).unwrap_or_default(),
-        driver: nvml.as_ref().and_then(|nvml| nvml.sys_driver_version().ok()),
+        driver: nvml
+            .as_ref()
+            .and_then(|nvml| nvml.sys_driver_version().ok()),
     }
 }
 
@@ -29,7 +37,9 @@ fn gpus(nvml: &Nvml) -> Vec<Gpu> {
     let devices = (0..count).filter_map(|index| nvml.device_by_index(index).ok());
     devices
         .map(|device| Gpu {
-            name: device.name().unwrap_or_else(|_| "unknown device".to_owned()),
+            name: device
+                .name()
+                .unwrap_or_else(|_| "unknown device".to_owned()),
             memory_bytes: device.memory_info().ok().map(|memory| memory.total),
         })
         .collect()
@@ -38,7 +48,12 @@ fn gpus(nvml: &Nvml) -> Vec<Gpu> {
 /// Git commit of the folder that a file lies in, where there is one.
 pub fn git_commit(path: &std::path::Path) -> Option<String> {
     let folder = path.canonicalize().ok()?.parent()?.to_owned();
-    let output = std::process::Command::new("git").arg("-C").arg(folder).args(["rev-parse", "HEAD"]).output().ok()?;
+    let output = std::process::Command::new("git")
+        .arg("-C")
+        .arg(folder)
+        .args(["rev-parse", "HEAD"])
+        .output()
+        .ok()?;
     let commit = String::from_utf8(output.stdout).ok()?.trim().to_owned();
     (output.status.success() && !commit.is_empty()).then_some(commit)
 }
@@ -46,7 +61,9 @@ pub fn git_commit(path: &std::path::Path) -> Option<String> {
 /// The runner's largest resident memory so far (VmHWM).
 pub fn peak_rss_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }

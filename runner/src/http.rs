@@ -57,14 +57,25 @@ pub async fn post_json(target: &Target, path: &str, body: Vec<u8>) -> Result<Ans
     ask(target, Method::POST, path, body).await
 }
 
-async fn ask(target: &Target, method: Method, path: &str, body: Vec<u8>) -> Result<Answer, HttpError> {
+async fn ask(
+    target: &Target,
+    method: Method,
+    path: &str,
+    body: Vec<u8>,
+) -> Result<Answer, HttpError> {
     let url = format!("http://{}{}", target.authority(), target.path(path));
-    let no_answer = |reason: &dyn std::fmt::Display| HttpError::NoAnswer { url: url.clone(), reason: reason.to_string() };
+    let no_answer = |reason: &dyn std::fmt::Display| HttpError::NoAnswer {
+        url: url.clone(),
+        reason: reason.to_string(),
+    };
     let exchange = async {
         let address = target.resolve().map_err(|error| no_answer(&error))?;
-        let stream = TcpStream::connect(address).await.map_err(|error| no_answer(&error))?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| no_answer(&error))?;
+        let stream = TcpStream::connect(address)
+            .await
+            .map_err(|error| no_answer(&error))?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| no_answer(&error))?;
         let connection = tokio::spawn(connection);
         let mut request = Request::builder()
             .method(method)
@@ -74,12 +85,24 @@ async fn ask(target: &Target, method: Method, path: &str, body: Vec<u8>) -> Resu
         if let Some(authorization) = target.authorization() {
             request = request.header(header::AUTHORIZATION, authorization);
         }
-        let request = request.body(Full::new(Bytes::from(body))).map_err(|error| no_answer(&error))?;
-        let response = sender.send_request(request).await.map_err(|error| no_answer(&error))?;
+        let request = request
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|error| no_answer(&error))?;
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(|error| no_answer(&error))?;
         let status = response.status().as_u16();
-        let body = response.into_body().collect().await.map_err(|error| no_answer(&error))?.to_bytes();
+        let body = response
+            .into_body()
+            .collect()
+            .await
+            .map_err(|error| no_answer(&error))?
+            .to_bytes();
         connection.abort();
         Ok(Answer { status, body })
     };
-    timeout(PATIENCE, exchange).await.unwrap_or_else(|_| Err(HttpError::TooLate { url: url.clone() }))
+    timeout(PATIENCE, exchange)
+        .await
+        .unwrap_or_else(|_| Err(HttpError::TooLate { url: url.clone() }))
 }

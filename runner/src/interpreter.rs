@@ -6,9 +6,19 @@ use schemas::profile::Interpreter;
 
 /// The first that exists: what the environment variable names, then the path. Neither is run.
 pub fn find(interpreter: &Interpreter) -> Option<PathBuf> {
-    let from_env = interpreter.env.as_ref().and_then(std::env::var_os).map(PathBuf::from);
-    let from_path = interpreter.path.as_deref().map(|path| PathBuf::from(expand(path)));
-    from_env.into_iter().chain(from_path).find(|path| path.is_file())
+    let from_env = interpreter
+        .env
+        .as_ref()
+        .and_then(std::env::var_os)
+        .map(PathBuf::from);
+    let from_path = interpreter
+        .path
+        .as_deref()
+        .map(|path| PathBuf::from(expand(path)));
+    from_env
+        .into_iter()
+        .chain(from_path)
+        .find(|path| path.is_file())
 }
 
 /// Expands a leading `~` and components of the form `$NAME`.

@@ -27,7 +27,9 @@ pub enum ModelError {
     #[error(transparent)]
     Tokenizer(#[from] prompt::TokenizerError),
     /// Texts of exact length need the model's tokenizer, and it is not on this host.
-    #[error("the tokenizer of `{0}` is not on this host: give the model as a directory that holds tokenizer.json")]
+    #[error(
+        "the tokenizer of `{0}` is not on this host: give the model as a directory that holds tokenizer.json"
+    )]
     NoTokenizer(String),
 }
 
@@ -48,10 +50,14 @@ pub fn read(used: &str) -> Result<ModelFacts, ModelError> {
         return Ok(ModelFacts::default());
     }
     let path = directory.join("config.json");
-    let text = std::fs::read_to_string(&path)
-        .map_err(|_| ModelError::Missing { path: directory.to_owned(), file: "config.json" })?;
-    let config: Config = serde_json::from_str(&text)
-        .map_err(|error| ModelError::Config { path: path.clone(), reason: error.to_string() })?;
+    let text = std::fs::read_to_string(&path).map_err(|_| ModelError::Missing {
+        path: directory.to_owned(),
+        file: "config.json",
+    })?;
+    let config: Config = serde_json::from_str(&text).map_err(|error| ModelError::Config {
+        path: path.clone(),
+        reason: error.to_string(),
+    })?;
     Ok(ModelFacts {
         kv_bytes_per_token: config.kv_bytes_per_token(),
         max_length: config.max_position_embeddings,
@@ -65,21 +71,29 @@ pub fn read(used: &str) -> Result<ModelFacts, ModelError> {
 /// When there is none on this host, or it cannot be read.
 pub fn tokenizer(used: &str) -> Result<prompt::Tokenizer, ModelError> {
     if used.starts_with("builtin:") {
-        return Ok(prompt::Tokenizer::from_bytes(engine::builtin_tokenizer_json())?);
+        return Ok(prompt::Tokenizer::from_bytes(
+            engine::builtin_tokenizer_json(),
+        )?);
     }
     let directory = Path::new(used);
     if !directory.is_dir() {
         return Err(ModelError::NoTokenizer(used.to_owned()));
     }
     if !directory.join("tokenizer.json").is_file() {
-        return Err(ModelError::Missing { path: directory.to_owned(), file: "tokenizer.json" });
+        return Err(ModelError::Missing {
+            path: directory.to_owned(),
+            file: "tokenizer.json",
+        });
     }
     Ok(prompt::Tokenizer::from_file(directory)?)
 }
 
 fn has_weights(directory: &Path) -> bool {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    entries.map(|entry| entry.path()).any(|path| path.extension().is_some_and(|e| e == "safetensors" || e == "bin"))
+    entries.map(|entry| entry.path()).any(|path| {
+        path.extension()
+            .is_some_and(|e| e == "safetensors" || e == "bin")
+    })
 }
 
 /// The keys of a Hugging Face `config.json` that decide the size of the KV cache.
@@ -104,7 +118,12 @@ impl Config {
             Some("float32") => 4,
             _ => 2,
         };
-        Some(2 * self.num_hidden_layers? * self.num_key_value_heads.unwrap_or(heads) * head_dim * value_bytes)
+        Some(
+            2 * self.num_hidden_layers?
+                * self.num_key_value_heads.unwrap_or(heads)
+                * head_dim
+                * value_bytes,
+        )
     }
 }
 

@@ -14,15 +14,24 @@ pub fn problems(plan: &Plan, outputs: &Path) -> Vec<String> {
     let mut problems = Vec::new();
     for index in running_engines(plan) {
         let engine = &plan.engines[index];
-        if let Some(variable) = engine.attach.as_ref().and_then(|attach| attach.api_key_env.as_deref())
+        if let Some(variable) = engine
+            .attach
+            .as_ref()
+            .and_then(|attach| attach.api_key_env.as_deref())
             && std::env::var_os(variable).is_none()
         {
-            problems.push(format!("engine {}: the environment variable {variable} that holds its API key is not set", engine.name));
+            problems.push(format!(
+                "engine {}: the environment variable {variable} that holds its API key is not set",
+                engine.name
+            ));
         }
         for launch in &engine.launches {
             let program = launch.command.first().map_or("", String::as_str);
             if program != "{self}" && !is_program(program) {
-                problems.push(format!("{}: there is no program {program}; `runner --dry-run` shows the whole command", launch.name));
+                problems.push(format!(
+                    "{}: there is no program {program}; `runner --dry-run` shows the whole command",
+                    launch.name
+                ));
             }
             for (name, port) in &launch.ports {
                 if let Some(port) = port
@@ -55,14 +64,23 @@ fn memory_problem(plan: &Plan) -> Option<String> {
         .experiments
         .iter()
         .map(|experiment| {
-            let tokens: u64 = experiment.requests.iter().map(|r| u64::from(r.context_tokens + r.query_tokens)).sum();
+            let tokens: u64 = experiment
+                .requests
+                .iter()
+                .map(|r| u64::from(r.context_tokens + r.query_tokens))
+                .sum();
             tokens * plan.model.kv_bytes_per_token.unwrap_or(0)
         })
         .max()?;
-    let host_tiers = running_engines(plan).into_iter().flat_map(|index| &plan.engines[index].tiers);
+    let host_tiers = running_engines(plan)
+        .into_iter()
+        .flat_map(|index| &plan.engines[index].tiers);
     let total: u64 = host_tiers
         .filter(|tier| tier.name == "local-cpu")
-        .map(|tier| tier.capacity_bytes.map_or(wanted, |capacity| capacity.min(wanted)))
+        .map(|tier| {
+            tier.capacity_bytes
+                .map_or(wanted, |capacity| capacity.min(wanted))
+        })
         .sum();
     (available > 0 && total > available).then(|| {
         format!(
@@ -74,11 +92,22 @@ fn memory_problem(plan: &Plan) -> Option<String> {
 }
 
 fn disk_problem(outputs: &Path) -> Option<String> {
-    let existing = outputs.ancestors().find(|folder| folder.is_dir() || folder.as_os_str().is_empty())?;
-    let existing = if existing.as_os_str().is_empty() { Path::new(".") } else { existing };
+    let existing = outputs
+        .ancestors()
+        .find(|folder| folder.is_dir() || folder.as_os_str().is_empty())?;
+    let existing = if existing.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        existing
+    };
     let space = rustix::fs::statvfs(existing).ok()?;
     let free = space.f_bavail * space.f_frsize;
     (free < DISK_ROOM_BYTES).then(|| {
-        format!("{} has {:.0} MB free and a run needs {:.0} MB", existing.display(), free as f64 / 1e6, DISK_ROOM_BYTES as f64 / 1e6)
+        format!(
+            "{} has {:.0} MB free and a run needs {:.0} MB",
+            existing.display(),
+            free as f64 / 1e6,
+            DISK_ROOM_BYTES as f64 / 1e6
+        )
     })
 }

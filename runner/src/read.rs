@@ -49,18 +49,29 @@ pub fn scenarios(files: &[PathBuf], color: bool) -> Result<Vec<Loaded>, Problems
     if bad_files == 0 {
         return Ok(loaded);
     }
-    Err(Problems { rendered, problems: count(problems, "problem"), files: count(bad_files, "file") })
+    Err(Problems {
+        rendered,
+        problems: count(problems, "problem"),
+        files: count(bad_files, "file"),
+    })
 }
 
 fn scenario(path: &Path, color: bool) -> Result<Loaded, (String, usize)> {
     let shown = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| (format!("error: cannot read {shown}: {error}"), 1))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| (format!("error: cannot read {shown}: {error}"), 1))?;
     let source = Source { path: shown, text };
     match schemas::read::scenario(&source) {
-        Ok(scenario) => {
-            Ok(Loaded { name: crate::discover::name(path), path: path.to_owned(), text: source.text, scenario })
-        }
-        Err(diagnostics) => Err((diagnostic::render(&source, &diagnostics, color), diagnostics.len())),
+        Ok(scenario) => Ok(Loaded {
+            name: crate::discover::name(path),
+            path: path.to_owned(),
+            text: source.text,
+            scenario,
+        }),
+        Err(diagnostics) => Err((
+            diagnostic::render(&source, &diagnostics, color),
+            diagnostics.len(),
+        )),
     }
 }
 

@@ -57,8 +57,14 @@ impl Recorder {
         let thread = std::thread::Builder::new()
             .name("recorder".into())
             .spawn(move || journals.record(&receiver))
-            .map_err(|source| RecordError::Write { journal: "rows.jsonl", source })?;
-        Ok(Self { sender: Some(sender), thread: Some(thread) })
+            .map_err(|source| RecordError::Write {
+                journal: "rows.jsonl",
+                source,
+            })?;
+        Ok(Self {
+            sender: Some(sender),
+            thread: Some(thread),
+        })
     }
 
     /// Hands one event over. Events that have no journal cost nothing.
@@ -102,8 +108,12 @@ impl Journals {
         while let Ok(event) = events.recv() {
             match event {
                 EventKind::RequestFinished(row) => append(&mut self.rows, "rows.jsonl", &[*row])?,
-                EventKind::Sampled(samples) => append(&mut self.samples, "samples.jsonl", &samples)?,
-                EventKind::Counters(counters) => append(&mut self.counters, "counters.jsonl", &counters)?,
+                EventKind::Sampled(samples) => {
+                    append(&mut self.samples, "samples.jsonl", &samples)?
+                }
+                EventKind::Counters(counters) => {
+                    append(&mut self.counters, "counters.jsonl", &counters)?
+                }
                 EventKind::RunStarted { .. }
                 | EventKind::ProcessStarting { .. }
                 | EventKind::ProcessReady { .. }
@@ -114,20 +124,32 @@ impl Journals {
                 | EventKind::RunEnded(_) => {}
             }
         }
-        for (file, journal) in [(&self.rows, "rows.jsonl"), (&self.samples, "samples.jsonl"), (&self.counters, "counters.jsonl")] {
-            file.sync_all().map_err(|source| RecordError::Write { journal, source })?;
+        for (file, journal) in [
+            (&self.rows, "rows.jsonl"),
+            (&self.samples, "samples.jsonl"),
+            (&self.counters, "counters.jsonl"),
+        ] {
+            file.sync_all()
+                .map_err(|source| RecordError::Write { journal, source })?;
         }
         Ok(())
     }
 }
 
 /// One write per call, so that a killed runner leaves at most one broken line, the last.
-fn append<T: Serialize>(file: &mut File, journal: &'static str, lines: &[T]) -> Result<(), RecordError> {
+fn append<T: Serialize>(
+    file: &mut File,
+    journal: &'static str,
+    lines: &[T],
+) -> Result<(), RecordError> {
     let mut text = Vec::new();
     for line in lines {
-        serde_json::to_writer(&mut text, line)
-            .map_err(|error| RecordError::Write { journal, source: io::Error::other(error) })?;
+        serde_json::to_writer(&mut text, line).map_err(|error| RecordError::Write {
+            journal,
+            source: io::Error::other(error),
+        })?;
         text.push(b'\n');
     }
-    file.write_all(&text).map_err(|source| RecordError::Write { journal, source })
+    file.write_all(&text)
+        .map_err(|source| RecordError::Write { journal, source })
 }

@@ -31,22 +31,34 @@ type Failed = (Exit, String);
 fn stages(args: &RunArgs) -> Result<Exit, Failed> {
     let files = files(args)?;
     let color = anstream::stderr().is_terminal_colored();
-    let loaded = read::scenarios(&files, color).map_err(|problems| (Exit::Usage, problems.to_string()))?;
+    let loaded =
+        read::scenarios(&files, color).map_err(|problems| (Exit::Usage, problems.to_string()))?;
     if args.list {
         return Ok(list(&loaded));
     }
-    let chosen = profile::choose(&args.profile, color).map_err(|error| (Exit::Usage, format!("error: {error}")))?;
+    let chosen = profile::choose(&args.profile, color)
+        .map_err(|error| (Exit::Usage, format!("error: {error}")))?;
     if !args.quiet {
         tell(&format!("profile {}: {}", chosen.name, chosen.reason));
     }
     let plans = plans(args, &loaded, &chosen)?;
     if !args.quiet {
-        for (planned, scenario) in plans.iter().zip(&loaded).filter(|(planned, _)| planned.profile.name != chosen.name) {
-            tell(&format!("profile {} for {}: {}", planned.profile.name, scenario.name, planned.profile.reason));
+        for (planned, scenario) in plans
+            .iter()
+            .zip(&loaded)
+            .filter(|(planned, _)| planned.profile.name != chosen.name)
+        {
+            tell(&format!(
+                "profile {} for {}: {}",
+                planned.profile.name, scenario.name, planned.profile.reason
+            ));
         }
     }
     if args.check {
-        tell(&format!("{} checked, no problem found", count(loaded.len(), "file")));
+        tell(&format!(
+            "{} checked, no problem found",
+            count(loaded.len(), "file")
+        ));
         return Ok(Exit::AllMet);
     }
     if args.dry_run {
@@ -55,9 +67,15 @@ fn stages(args: &RunArgs) -> Result<Exit, Failed> {
         }
         return Ok(Exit::AllMet);
     }
-    let problems: Vec<String> = plans.iter().flat_map(|planned| preflight::problems(&planned.plan, &args.output_dir)).collect();
+    let problems: Vec<String> = plans
+        .iter()
+        .flat_map(|planned| preflight::problems(&planned.plan, &args.output_dir))
+        .collect();
     if !problems.is_empty() {
-        let text = problems.iter().map(|problem| format!("error: {problem}\n")).collect::<String>();
+        let text = problems
+            .iter()
+            .map(|problem| format!("error: {problem}\n"))
+            .collect::<String>();
         return Err((Exit::CouldNotRun, format!("{text}nothing was started")));
     }
     execute_all(args, &loaded, &plans)
@@ -65,9 +83,16 @@ fn stages(args: &RunArgs) -> Result<Exit, Failed> {
 
 fn files(args: &RunArgs) -> Result<Vec<std::path::PathBuf>, Failed> {
     let default = [discover::DEFAULT_PATTERN.to_owned()];
-    let patterns = if args.patterns.is_empty() && args.list { &default[..] } else { &args.patterns };
+    let patterns = if args.patterns.is_empty() && args.list {
+        &default[..]
+    } else {
+        &args.patterns
+    };
     if patterns.is_empty() {
-        return Err((Exit::Usage, "error: name a scenario file or a pattern, like `runner 'scenarios/*.toml'`".into()));
+        return Err((
+            Exit::Usage,
+            "error: name a scenario file or a pattern, like `runner 'scenarios/*.toml'`".into(),
+        ));
     }
     discover::files(patterns, args.filter.as_ref()).map_err(|error| {
         let exit = match error {
@@ -79,9 +104,16 @@ fn files(args: &RunArgs) -> Result<Vec<std::path::PathBuf>, Failed> {
 }
 
 fn list(loaded: &[Loaded]) -> Exit {
-    let width = loaded.iter().map(|scenario| scenario.name.chars().count()).max().unwrap_or(0);
+    let width = loaded
+        .iter()
+        .map(|scenario| scenario.name.chars().count())
+        .max()
+        .unwrap_or(0);
     for scenario in loaded {
-        say(&format!("{:<width$}  {}\n", scenario.name, scenario.scenario.question));
+        say(&format!(
+            "{:<width$}  {}\n",
+            scenario.name, scenario.scenario.question
+        ));
     }
     Exit::AllMet
 }
@@ -102,10 +134,17 @@ fn plans(args: &RunArgs, loaded: &[Loaded], found: &Chosen) -> Result<Vec<Planne
     let mut plans = Vec::new();
     let mut problems = String::new();
     for scenario in loaded {
-        let model = overrides.model.as_deref().or(scenario.scenario.model.as_deref());
+        let model = overrides
+            .model
+            .as_deref()
+            .or(scenario.scenario.model.as_deref());
         let chosen = profile::for_model(&args.profile, found, model)
             .map_err(|error| (Exit::Usage, format!("error: {error}")))?;
-        let mut names = plan::resolve_model(&scenario.scenario, &chosen.profile, overrides.model.as_deref());
+        let mut names = plan::resolve_model(
+            &scenario.scenario,
+            &chosen.profile,
+            overrides.model.as_deref(),
+        );
         names.used = crate::interpreter::expand(&names.used);
         match model_facts::read(&names.used) {
             Ok(facts) => {
@@ -118,12 +157,21 @@ fn plans(args: &RunArgs, loaded: &[Loaded], found: &Chosen) -> Result<Vec<Planne
                     names: &names,
                     facts: &facts,
                 });
-                plans.push(Planned { plan, profile: chosen });
+                plans.push(Planned {
+                    plan,
+                    profile: chosen,
+                });
             }
-            Err(error) => problems.push_str(&format!("error: {}: {error}\n", scenario.path.display())),
+            Err(error) => {
+                problems.push_str(&format!("error: {}: {error}\n", scenario.path.display()))
+            }
         }
     }
-    if problems.is_empty() { Ok(plans) } else { Err((Exit::CouldNotRun, problems)) }
+    if problems.is_empty() {
+        Ok(plans)
+    } else {
+        Err((Exit::CouldNotRun, problems))
+    }
 }
 
 fn execute_all(args: &RunArgs, loaded: &[Loaded], plans: &[Planned]) -> Result<Exit, Failed> {
@@ -135,7 +183,12 @@ fn execute_all(args: &RunArgs, loaded: &[Loaded], plans: &[Planned]) -> Result<E
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| (Exit::CouldNotRun, format!("error: cannot start the runtime: {error}")))?;
+        .map_err(|error| {
+            (
+                Exit::CouldNotRun,
+                format!("error: cannot start the runtime: {error}"),
+            )
+        })?;
     let mut worst = Exit::AllMet;
     for (scenario, Planned { plan, profile }) in loaded.iter().zip(plans) {
         let client_cores = profile.profile.cores.client.clone().unwrap_or_default();
@@ -162,8 +215,15 @@ fn one(args: &RunArgs, runtime: &tokio::runtime::Runtime, input: RunInput<'_>) -
     if !args.quiet {
         tell(&format!("\n{}  {}", plan.scenario, plan.question));
         for substitution in &plan.substitutions {
-            let schemas::plan::Substitution { what, declared, used, reason } = substitution;
-            tell(&format!("  {what:<8} {used} instead of {declared} ({reason})"));
+            let schemas::plan::Substitution {
+                what,
+                declared,
+                used,
+                reason,
+            } = substitution;
+            tell(&format!(
+                "  {what:<8} {used} instead of {declared} ({reason})"
+            ));
         }
         for skipped in &plan.skipped {
             tell(&format!("  skipped  {}: {}", skipped.what, skipped.reason));

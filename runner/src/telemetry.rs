@@ -39,7 +39,9 @@ impl Watched {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, u32>> {
         // A panic elsewhere leaves a map that is still whole.
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -55,25 +57,37 @@ impl Telemetry {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(clock: RunClock, watched: Watched, recorder: SyncSender<EventKind>) -> std::io::Result<Self> {
+    pub fn start(
+        clock: RunClock,
+        watched: Watched,
+        recorder: SyncSender<EventKind>,
+    ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let thread = std::thread::Builder::new().name("telemetry".into()).spawn(move || {
-            let mut sensors = Sensors::new(clock, watched);
-            let mut count = 0;
-            while !stopped.load(Ordering::Relaxed) {
-                if count % READINGS_PER_CENSUS == 0 {
-                    sensors.census();
+        let thread = std::thread::Builder::new()
+            .name("telemetry".into())
+            .spawn(move || {
+                let mut sensors = Sensors::new(clock, watched);
+                let mut count = 0;
+                while !stopped.load(Ordering::Relaxed) {
+                    if count % READINGS_PER_CENSUS == 0 {
+                        sensors.census();
+                    }
+                    count += 1;
+                    let readings = EventKind::Sampled(sensors.read());
+                    if matches!(
+                        recorder.try_send(readings),
+                        Err(TrySendError::Disconnected(_))
+                    ) {
+                        break;
+                    }
+                    std::thread::sleep(PERIOD);
                 }
-                count += 1;
-                let readings = EventKind::Sampled(sensors.read());
-                if matches!(recorder.try_send(readings), Err(TrySendError::Disconnected(_))) {
-                    break;
-                }
-                std::thread::sleep(PERIOD);
-            }
-        })?;
-        Ok(Self { stop, thread: Some(thread) })
+            })?;
+        Ok(Self {
+            stop,
+            thread: Some(thread),
+        })
     }
 }
 
@@ -98,7 +112,13 @@ struct Sensors {
 
 impl Sensors {
     fn new(clock: RunClock, watched: Watched) -> Self {
-        Self { clock, watched, system: System::new(), nvml: Nvml::init().ok(), trees: BTreeMap::new() }
+        Self {
+            clock,
+            watched,
+            system: System::new(),
+            nvml: Nvml::init().ok(),
+            trees: BTreeMap::new(),
+        }
     }
 
     /// Finds out which processes belong to which tree.
@@ -124,8 +144,10 @@ impl Sensors {
             members
         };
         let roots = self.watched.lock().clone();
-        let mut trees: BTreeMap<String, Vec<Pid>> =
-            roots.into_iter().map(|(name, root)| (name, tree(Pid::from_u32(root)))).collect();
+        let mut trees: BTreeMap<String, Vec<Pid>> = roots
+            .into_iter()
+            .map(|(name, root)| (name, tree(Pid::from_u32(root))))
+            .collect();
         // The runner alone: its children are the trees of the others.
         trees.insert("runner".to_owned(), vec![Pid::from_u32(std::process::id())]);
         self.trees = trees;
@@ -136,14 +158,20 @@ impl Sensors {
         self.system.refresh_processes_specifics(
             ProcessesToUpdate::Some(&pids),
             true,
-            ProcessRefreshKind::nothing().with_memory().with_cpu().with_disk_usage().without_tasks(),
+            ProcessRefreshKind::nothing()
+                .with_memory()
+                .with_cpu()
+                .with_disk_usage()
+                .without_tasks(),
         );
         let at_ns = self.clock.now_ns();
         let device_memory = self.memory_by_process();
         let mut samples: Vec<Sample> = self
             .trees
             .iter()
-            .filter_map(|(name, members)| self.tree_sample(at_ns, name, members, device_memory.as_ref()))
+            .filter_map(|(name, members)| {
+                self.tree_sample(at_ns, name, members, device_memory.as_ref())
+            })
             .collect();
         samples.extend(self.device_samples(at_ns));
         samples
@@ -156,7 +184,10 @@ impl Sensors {
         members: &[Pid],
         device_memory: Option<&HashMap<u32, u64>>,
     ) -> Option<Sample> {
-        let alive: Vec<_> = members.iter().filter_map(|pid| self.system.process(*pid)).collect();
+        let alive: Vec<_> = members
+            .iter()
+            .filter_map(|pid| self.system.process(*pid))
+            .collect();
         if alive.is_empty() {
             return None;
         }
@@ -165,11 +196,31 @@ impl Sensors {
             at_ns,
             subject: name.to_owned(),
             rss_bytes: Some(alive.iter().map(|process| process.memory()).sum()),
-            cpu_ns: Some(alive.iter().map(|process| process.accumulated_cpu_time() * 1_000_000).sum()),
-            disk_read_bytes: Some(alive.iter().map(|process| process.disk_usage().total_read_bytes).sum()),
-            disk_written_bytes: Some(alive.iter().map(|process| process.disk_usage().total_written_bytes).sum()),
-            gpu_memory_bytes: device_memory
-                .map(|memory| memory.iter().filter(|(pid, _)| ids.contains(pid)).map(|(_, bytes)| bytes).sum()),
+            cpu_ns: Some(
+                alive
+                    .iter()
+                    .map(|process| process.accumulated_cpu_time() * 1_000_000)
+                    .sum(),
+            ),
+            disk_read_bytes: Some(
+                alive
+                    .iter()
+                    .map(|process| process.disk_usage().total_read_bytes)
+                    .sum(),
+            ),
+            disk_written_bytes: Some(
+                alive
+                    .iter()
+                    .map(|process| process.disk_usage().total_written_bytes)
+                    .sum(),
+            ),
+            gpu_memory_bytes: device_memory.map(|memory| {
+                memory
+                    .iter()
+                    .filter(|(pid, _)| ids.contains(pid))
+                    .map(|(_, bytes)| bytes)
+                    .sum()
+            }),
             gpu_utilisation_percent: None,
             gpu_power_milliwatts: None,
         })
@@ -191,8 +242,11 @@ impl Sensors {
     }
 
     fn device_samples(&self, at_ns: u64) -> Vec<Sample> {
-        let Some(nvml) = &self.nvml else { return Vec::new() };
-        let devices = (0..nvml.device_count().unwrap_or(0)).filter_map(|index| Some((index, nvml.device_by_index(index).ok()?)));
+        let Some(nvml) = &self.nvml else {
+            return Vec::new();
+        };
+        let devices = (0..nvml.device_count().unwrap_or(0))
+            .filter_map(|index| Some((index, nvml.device_by_index(index).ok()?)));
         devices
             .map(|(index, device)| Sample {
                 at_ns,

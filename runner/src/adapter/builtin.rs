@@ -17,7 +17,10 @@ const GRACE_NS: u64 = 5_000_000_000;
 /// In words, what the built-in engine does not have.
 pub fn launches(request: &Request<'_>) -> Result<(Vec<Launch>, bool), String> {
     let engine = request.engine;
-    let backend = engine.backend.as_ref().ok_or("an engine that is started needs a backend")?;
+    let backend = engine
+        .backend
+        .as_ref()
+        .ok_or("an engine that is started needs a backend")?;
     if backend.remote.is_some() {
         return Err("the built-in engine has no remote tiers".into());
     }
@@ -25,40 +28,72 @@ pub fn launches(request: &Request<'_>) -> Result<(Vec<Launch>, bool), String> {
         return Err("the built-in engine runs on one device".into());
     }
     let kept_by_engine = |by: KeptBy| by == KeptBy::Engine;
-    if backend.local_cpu.as_ref().is_some_and(|tier| kept_by_engine(tier.by))
-        || backend.local_disk.as_ref().is_some_and(|tier| kept_by_engine(tier.by))
+    if backend
+        .local_cpu
+        .as_ref()
+        .is_some_and(|tier| kept_by_engine(tier.by))
+        || backend
+            .local_disk
+            .as_ref()
+            .is_some_and(|tier| kept_by_engine(tier.by))
     {
         return Err("the built-in engine's local tiers are its own; `by = \"engine\"` is about vLLM's offloading".into());
     }
-    if backend.local_disk.as_ref().is_some_and(|disk| disk.direct_io == Some(true)) {
+    if backend
+        .local_disk
+        .as_ref()
+        .is_some_and(|disk| disk.direct_io == Some(true))
+    {
         return Err("the built-in engine's disk tier reads through the page cache".into());
     }
 
     let port = format!("{{port.{}}}", request.name);
-    let mut command: Vec<String> =
-        ["{self}", "engine", "--model", &request.model.used, "--served-model-name", &request.model.served_name, "--port", &port]
-            .map(str::to_owned)
-            .to_vec();
+    let mut command: Vec<String> = [
+        "{self}",
+        "engine",
+        "--model",
+        &request.model.used,
+        "--served-model-name",
+        &request.model.served_name,
+        "--port",
+        &port,
+    ]
+    .map(str::to_owned)
+    .to_vec();
     let mut option = |name: &str, value: String| command.extend([format!("--{name}"), value]);
     option("seed", request.seed.to_string());
     if request.model.random_weights && !request.model.used.starts_with("builtin:") {
         option("load-format", "dummy".into());
     }
     if let Some(prefix) = &backend.prefix {
-        option("prefix", prefix.capacity.map_or(DEFAULT_PREFIX_BYTES, |capacity| capacity.0).to_string());
+        option(
+            "prefix",
+            prefix
+                .capacity
+                .map_or(DEFAULT_PREFIX_BYTES, |capacity| capacity.0)
+                .to_string(),
+        );
     }
     if let Some(cpu) = &backend.local_cpu {
         option("local-cpu", cpu.capacity.0.to_string());
     }
     if let Some(disk) = &backend.local_disk {
         option("local-disk", disk.capacity.0.to_string());
-        let path = disk.path.clone().unwrap_or_else(|| format!("{{run}}/data/{}", request.name));
+        let path = disk
+            .path
+            .clone()
+            .unwrap_or_else(|| format!("{{run}}/data/{}", request.name));
         option("local-disk-path", path);
     }
     if let Some(cores) = &request.profile.cores.engine {
         option("threads", cores.len().to_string());
     }
-    if engine.lmcache.as_ref().and_then(|lmcache| lmcache.save_decode_cache) == Some(true) {
+    if engine
+        .lmcache
+        .as_ref()
+        .and_then(|lmcache| lmcache.save_decode_cache)
+        == Some(true)
+    {
         command.push("--save-decode-cache".into());
     }
     let mut files = IndexMap::new();
@@ -76,7 +111,10 @@ pub fn launches(request: &Request<'_>) -> Result<(Vec<Launch>, bool), String> {
         env: engine.env.clone(),
         files,
         ports: IndexMap::from([(request.name.to_owned(), request.fixed_port)]),
-        probe: Probe::Http { url: format!("http://127.0.0.1:{port}/health"), contains: None },
+        probe: Probe::Http {
+            url: format!("http://127.0.0.1:{port}/health"),
+            contains: None,
+        },
         metrics_url: Some(format!("http://127.0.0.1:{port}/metrics")),
         grace_ns: GRACE_NS,
         cores: request.profile.cores.engine.clone(),

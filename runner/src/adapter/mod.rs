@@ -58,12 +58,21 @@ pub fn plan(request: &Request<'_>) -> Result<Planned, Box<Unsupported>> {
         Ok((engine.clone(), Vec::new()))
     } else {
         match engine.kind {
-            Some(EngineKind::Builtin) => builtin::launches(request).map(|(launches, promises_hits)| {
-                (EnginePlan { launches, promises_hits, ..engine.clone() }, Vec::new())
-            }),
-            Some(EngineKind::Vllm) | None => {
-                Err("this version starts the built-in engine only (`kind = \"builtin\"`)".to_owned())
+            Some(EngineKind::Builtin) => {
+                builtin::launches(request).map(|(launches, promises_hits)| {
+                    (
+                        EnginePlan {
+                            launches,
+                            promises_hits,
+                            ..engine.clone()
+                        },
+                        Vec::new(),
+                    )
+                })
             }
+            Some(EngineKind::Vllm) | None => Err(
+                "this version starts the built-in engine only (`kind = \"builtin\"`)".to_owned(),
+            ),
         }
     };
     match planned {
@@ -79,8 +88,17 @@ fn shell(request: &Request<'_>) -> EnginePlan {
         None if request.model.used.starts_with("builtin:") => Some(EngineKind::Builtin),
         None => Some(request.engine.kind.unwrap_or(request.profile.engine)),
     };
-    let tiers = request.engine.backend.as_ref().map(tiers).unwrap_or_default();
-    let baseline = request.engine.backend.as_ref().is_some_and(|backend| backend.none.is_some());
+    let tiers = request
+        .engine
+        .backend
+        .as_ref()
+        .map(tiers)
+        .unwrap_or_default();
+    let baseline = request
+        .engine
+        .backend
+        .as_ref()
+        .is_some_and(|backend| backend.none.is_some());
     EnginePlan {
         name: request.name.to_owned(),
         kind,
@@ -88,21 +106,30 @@ fn shell(request: &Request<'_>) -> EnginePlan {
         promises_hits: !tiers.is_empty(),
         tiers,
         baseline,
-        chunk_tokens: request.engine.lmcache.as_ref().and_then(|l| l.chunk_size).unwrap_or(CHUNK_TOKENS),
+        chunk_tokens: request
+            .engine
+            .lmcache
+            .as_ref()
+            .and_then(|l| l.chunk_size)
+            .unwrap_or(CHUNK_TOKENS),
         paced: request.engine.paced.is_some(),
         launches: Vec::new(),
-        attach: request
-            .engine
-            .attach
-            .as_ref()
-            .map(|attach| AttachPlan { url: attach.url.clone(), api_key_env: attach.api_key_env.clone() }),
+        attach: request.engine.attach.as_ref().map(|attach| AttachPlan {
+            url: attach.url.clone(),
+            api_key_env: attach.api_key_env.clone(),
+        }),
     }
 }
 
 /// The stack near to far.
 fn tiers(backend: &Backend) -> Vec<Tier> {
     let mut tiers = Vec::new();
-    let mut push = |name: &str, capacity_bytes: Option<u64>| tiers.push(Tier { name: name.into(), capacity_bytes });
+    let mut push = |name: &str, capacity_bytes: Option<u64>| {
+        tiers.push(Tier {
+            name: name.into(),
+            capacity_bytes,
+        })
+    };
     if let Some(prefix) = &backend.prefix {
         push("prefix", prefix.capacity.map(|capacity| capacity.0));
     }
@@ -114,8 +141,12 @@ fn tiers(backend: &Backend) -> Vec<Tier> {
     }
     match &backend.remote {
         Some(Remote::Lm(_)) => push("remote.lm", None),
-        Some(Remote::Redis(redis)) => push("remote.redis", redis.capacity.map(|capacity| capacity.0)),
-        Some(Remote::Valkey(valkey)) => push("remote.valkey", valkey.capacity.map(|capacity| capacity.0)),
+        Some(Remote::Redis(redis)) => {
+            push("remote.redis", redis.capacity.map(|capacity| capacity.0))
+        }
+        Some(Remote::Valkey(valkey)) => {
+            push("remote.valkey", valkey.capacity.map(|capacity| capacity.0))
+        }
         Some(Remote::RedisSentinel(_)) => push("remote.redis-sentinel", None),
         None => {}
     }

@@ -41,15 +41,24 @@ impl<'a> Live<'a> {
         interrupted: CancellationToken,
     ) -> Result<Self, ExecuteError> {
         let system = |action: &'static str| move |source| ExecuteError::System { action, source };
-        let executable: PathBuf = std::env::current_exe().map_err(system("find the runner's own executable"))?;
+        let executable: PathBuf =
+            std::env::current_exe().map_err(system("find the runner's own executable"))?;
         let supervisor = Supervisor::new(RunSettings {
             // The folder's name alone is not unique on a host.
-            run_id: format!("{}-{}-{}", plan.scenario, folder.run_id(), std::process::id()),
+            run_id: format!(
+                "{}-{}-{}",
+                plan.scenario,
+                folder.run_id(),
+                std::process::id()
+            ),
             run_folder: folder.path().to_owned(),
             executable,
             now_ns: Arc::new(move || clock.now_ns()),
         })
-        .map_err(|error| ExecuteError::System { action: "make the run's folders", source: error.source })?;
+        .map_err(|error| ExecuteError::System {
+            action: "make the run's folders",
+            source: error.source,
+        })?;
         let mut interruptions = Interruptions::listen().map_err(system("listen to signals"))?;
         let (kill_now, orderly) = (supervisor.kill_now().clone(), interrupted.clone());
         tokio::spawn(async move {
@@ -89,10 +98,16 @@ impl<'a> Live<'a> {
     pub fn target(&self, engine: usize) -> Result<Target, Stop> {
         let plan = &self.plan.engines[engine];
         match &plan.attach {
-            None => Ok(Target::local(self.ports.number(&plan.name).unwrap_or_default())),
+            None => Ok(Target::local(
+                self.ports.number(&plan.name).unwrap_or_default(),
+            )),
             Some(attach) => {
                 let target = Target::from_url(&attach.url)?;
-                match attach.api_key_env.as_deref().and_then(|variable| std::env::var(variable).ok()) {
+                match attach
+                    .api_key_env
+                    .as_deref()
+                    .and_then(|variable| std::env::var(variable).ok())
+                {
                     Some(key) => Ok(target.with_key(&key)?),
                     None => Ok(target),
                 }
@@ -102,20 +117,37 @@ impl<'a> Live<'a> {
 
     /// Processes of an engine that have counters: name and URL.
     pub fn counters(&self, engine: usize) -> Vec<(String, String)> {
-        let Some(supervisor) = &self.supervisor else { return Vec::new() };
+        let Some(supervisor) = &self.supervisor else {
+            return Vec::new();
+        };
         let symbols = supervisor.symbols(&self.ports);
         let launches = self.plan.engines[engine].launches.iter();
         launches
-            .filter_map(|launch| Some((launch.name.clone(), symbols.fill(launch.metrics_url.as_ref()?).ok()?)))
+            .filter_map(|launch| {
+                Some((
+                    launch.name.clone(),
+                    symbols.fill(launch.metrics_url.as_ref()?).ok()?,
+                ))
+            })
             .collect()
     }
 
     /// Kills strays and removes what is left; in words, what there was.
     pub async fn sweep(&mut self) -> Vec<String> {
-        let Some(supervisor) = self.supervisor.take() else { return Vec::new() };
+        let Some(supervisor) = self.supervisor.take() else {
+            return Vec::new();
+        };
         let report = supervisor.sweep().await;
-        let strays = report.strays.iter().map(|stray| format!("process {} ({}) had to be killed after the run", stray.pid, stray.name));
-        let left = report.left.into_iter().map(|left| format!("could not be removed: {left}"));
+        let strays = report.strays.iter().map(|stray| {
+            format!(
+                "process {} ({}) had to be killed after the run",
+                stray.pid, stray.name
+            )
+        });
+        let left = report
+            .left
+            .into_iter()
+            .map(|left| format!("could not be removed: {left}"));
         strays.chain(left).collect()
     }
 }
@@ -144,13 +176,18 @@ impl Dispatcher<'_> {
             return Err(Stop::Interrupted);
         }
         let Some(supervisor) = &self.live.supervisor else {
-            return Err(Stop::Failed("the run's processes were swept already".to_owned()));
+            return Err(Stop::Failed(
+                "the run's processes were swept already".to_owned(),
+            ));
         };
         let starting = supervisor
             .spawn(launch, &mut self.live.ports)
             .map_err(|error| Stop::Failed(error.to_string()))?;
         let log = starting.log().to_owned();
-        self.emit(EventKind::ProcessStarting { name: launch.name.clone(), log })?;
+        self.emit(EventKind::ProcessStarting {
+            name: launch.name.clone(),
+            log,
+        })?;
         let deadline = Duration::from_nanos(self.plan.ready_timeout_ns);
         let interrupted = self.live.interrupted.clone();
         let ready = tokio::select! {
@@ -160,15 +197,23 @@ impl Dispatcher<'_> {
         match ready {
             Ok(process) => {
                 let record = process.record();
-                let took_ns = record.ready_ns.unwrap_or(record.started_ns).saturating_sub(record.started_ns);
-                self.live.watched.add(&launch.name, process.guard_pid().cast_unsigned());
+                let took_ns = record
+                    .ready_ns
+                    .unwrap_or(record.started_ns)
+                    .saturating_sub(record.started_ns);
+                self.live
+                    .watched
+                    .add(&launch.name, process.guard_pid().cast_unsigned());
                 let (died, exited) = (self.live.died.clone(), process.exited());
                 tokio::spawn(async move {
                     // Nobody listens any more when the run is over.
                     let _ = died.send(exited.await);
                 });
                 self.live.processes.entry(engine).or_default().push(process);
-                self.emit(EventKind::ProcessReady { name: launch.name.clone(), took_ns })?;
+                self.emit(EventKind::ProcessReady {
+                    name: launch.name.clone(),
+                    took_ns,
+                })?;
                 Ok(())
             }
             Err(_) if interrupted.is_cancelled() => Err(Stop::Interrupted),

@@ -136,7 +136,10 @@ pub async fn run(input: RunInput<'_>) -> Result<Executed, ExecuteError> {
         started_monotonic_ns: clock.to_monotonic_ns(0),
         ending: None,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        versions: indexmap::IndexMap::from([("runner".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
+        versions: indexmap::IndexMap::from([(
+            "runner".to_owned(),
+            env!("CARGO_PKG_VERSION").to_owned(),
+        )]),
         host: host::describe(),
         git_commit: host::git_commit(&input.loaded.path),
         command_line: std::env::args().collect(),
@@ -154,10 +157,18 @@ pub async fn run(input: RunInput<'_>) -> Result<Executed, ExecuteError> {
     }
     let recorder = Recorder::start(&folder)?;
     let watched = Watched::default();
-    let telemetry = Telemetry::start(clock, watched.clone(), recorder.sender()?)
-        .map_err(|source| ExecuteError::System { action: "start the telemetry thread", source })?;
+    let telemetry =
+        Telemetry::start(clock, watched.clone(), recorder.sender()?).map_err(|source| {
+            ExecuteError::System {
+                action: "start the telemetry thread",
+                source,
+            }
+        })?;
     let client = Client::spawn(clock, input.client_cores)?;
-    let texts = TextSource::new(model_facts::tokenizer(&input.plan.model.used)?, input.plan.seed)?;
+    let texts = TextSource::new(
+        model_facts::tokenizer(&input.plan.model.used)?,
+        input.plan.seed,
+    )?;
     let interrupted = CancellationToken::new();
     let live = Live::new(&folder, clock, input.plan, watched, interrupted.clone())?;
 
@@ -177,7 +188,9 @@ pub async fn run(input: RunInput<'_>) -> Result<Executed, ExecuteError> {
         pilots: BTreeMap::new(),
         manifest,
     };
-    dispatcher.emit(EventKind::RunStarted { folder: folder.path().to_owned() })?;
+    dispatcher.emit(EventKind::RunStarted {
+        folder: folder.path().to_owned(),
+    })?;
     let ran = dispatcher.all(&running).await;
     let ended = dispatcher.end().await;
     drop(telemetry);
@@ -185,18 +198,35 @@ pub async fn run(input: RunInput<'_>) -> Result<Executed, ExecuteError> {
     let ending = match (ran, ended) {
         (Ok(()), Ok(())) => Ending::Complete,
         (Err(Stop::Interrupted), _) => Ending::Interrupted,
-        (Err(Stop::Failed(reason)), _) | (Ok(()), Err(Stop::Failed(reason))) => Ending::Failed { reason },
+        (Err(Stop::Failed(reason)), _) | (Ok(()), Err(Stop::Failed(reason))) => {
+            Ending::Failed { reason }
+        }
         (Ok(()), Err(Stop::Interrupted)) => Ending::Interrupted,
     };
-    dispatcher.progress.show(&EventKind::RunEnded(ending.clone()));
-    let Dispatcher { recorder, mut manifest, client, heartbeats, fingerprints, .. } = dispatcher;
+    dispatcher
+        .progress
+        .show(&EventKind::RunEnded(ending.clone()));
+    let Dispatcher {
+        recorder,
+        mut manifest,
+        client,
+        heartbeats,
+        fingerprints,
+        ..
+    } = dispatcher;
     drop(client);
     let recorded = recorder.finish();
     let ending = match recorded {
         Ok(()) => ending,
-        Err(error) => Ending::Failed { reason: error.to_string() },
+        Err(error) => Ending::Failed {
+            reason: error.to_string(),
+        },
     };
-    manifest.ended = Some(jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    manifest.ended = Some(
+        jiff::Timestamp::now()
+            .strftime("%Y-%m-%dT%H:%M:%SZ")
+            .to_string(),
+    );
     manifest.ending = Some(ending.clone());
     manifest.prompt_fingerprint = fingerprint(&fingerprints);
     manifest.client = Some(ClientRecord {
@@ -206,17 +236,26 @@ pub async fn run(input: RunInput<'_>) -> Result<Executed, ExecuteError> {
     });
     folder.write("manifest.json", &json(&manifest))?;
     folder.remove_empty_rooms();
-    Ok(Executed { folder: folder.path().to_owned(), ending })
+    Ok(Executed {
+        folder: folder.path().to_owned(),
+        ending,
+    })
 }
 
 /// Nothing can run here: the folder holds the plan with its reasons, and no rows.
-fn finish_without_running(folder: &RunFolder, mut manifest: Manifest) -> Result<Executed, ExecuteError> {
+fn finish_without_running(
+    folder: &RunFolder,
+    mut manifest: Manifest,
+) -> Result<Executed, ExecuteError> {
     Recorder::start(folder)?.finish()?;
     manifest.ended = Some(manifest.started.clone());
     manifest.ending = Some(Ending::Complete);
     folder.write("manifest.json", &json(&manifest))?;
     folder.remove_empty_rooms();
-    Ok(Executed { folder: folder.path().to_owned(), ending: Ending::Complete })
+    Ok(Executed {
+        folder: folder.path().to_owned(),
+        ending: Ending::Complete,
+    })
 }
 
 /// A run's state.
@@ -280,17 +319,23 @@ impl Dispatcher<'_> {
         let requests = &self.plan.experiments[experiment].requests;
         let times = u64::from(trials) * group.len() as u64;
         let tokens: u64 = requests.iter().map(crate::progress::planned_tokens).sum();
-        self.progress.extend(requests.len() as u64 * times, tokens * times);
+        self.progress
+            .extend(requests.len() as u64 * times, tokens * times);
     }
 
     fn prompts(&mut self, experiment: usize, trial: u32) -> Result<TrialPrompts, PromptError> {
         let prompts = prompt::build(
             &self.texts,
             &self.plan.experiments[experiment],
-            Occasion { nonce: self.nonce, experiment: experiment as u32, trial },
+            Occasion {
+                nonce: self.nonce,
+                experiment: experiment as u32,
+                trial,
+            },
             &self.plan.model.served_name,
         )?;
-        self.fingerprints.insert((experiment, trial), prompts.fingerprint().to_owned());
+        self.fingerprints
+            .insert((experiment, trial), prompts.fingerprint().to_owned());
         Ok(prompts)
     }
 
@@ -316,33 +361,57 @@ impl Dispatcher<'_> {
 
     fn remember(&mut self, slot: Slot, row: &Row) {
         use schemas::row::{Outcome, RequestKind};
-        let ttft_ns = row.first_content_ns.zip(row.sent_ns).map(|(first, sent)| first.saturating_sub(sent));
-        if let (Some(ttft_ns), Outcome::Ok, false) = (ttft_ns, row.outcome, row.kind == RequestKind::Cold) {
-            let trials = self.pilots.entry((slot.experiment, slot.engine)).or_default();
-            trials.entry(slot.trial).or_default().push(ttft_ns as f64 / 1e9);
+        let ttft_ns = row
+            .first_content_ns
+            .zip(row.sent_ns)
+            .map(|(first, sent)| first.saturating_sub(sent));
+        if let (Some(ttft_ns), Outcome::Ok, false) =
+            (ttft_ns, row.outcome, row.kind == RequestKind::Cold)
+        {
+            let trials = self
+                .pilots
+                .entry((slot.experiment, slot.engine))
+                .or_default();
+            trials
+                .entry(slot.trial)
+                .or_default()
+                .push(ttft_ns as f64 / 1e9);
         }
     }
 
     /// Stein's second stage: how many trials `until` asks for, after the pilot.
     fn trials_needed(&self, experiment: usize, group: &[usize]) -> u32 {
         let trials = &self.plan.trials;
-        let Some((_, half_width)) = trials.until else { return trials.at_most };
+        let Some((_, half_width)) = trials.until else {
+            return trials.at_most;
+        };
         let medians = |engine: usize| -> Vec<f64> {
             let by_trial = self.pilots.get(&(experiment, engine)).into_iter().flatten();
-            by_trial.filter_map(|(_, values)| reports::stats::median(&mut values.clone())).collect()
+            by_trial
+                .filter_map(|(_, values)| reports::stats::median(&mut values.clone()))
+                .collect()
         };
-        let baseline = group.iter().find(|engine| self.plan.engines[**engine].baseline);
-        let needed = group.iter().filter(|engine| Some(*engine) != baseline).map(|engine| {
-            let logs: Vec<f64> = match baseline {
-                Some(baseline) => {
-                    let pairs = medians(*engine).into_iter().zip(medians(*baseline));
-                    pairs.map(|(value, base)| (value / base).ln()).collect()
-                }
-                None => medians(*engine).into_iter().map(f64::ln).collect(),
-            };
-            reports::stats::trials_needed(&logs, half_width)
-        });
-        needed.map(|needed| needed.unwrap_or(trials.at_most)).max().unwrap_or(trials.at_least).clamp(trials.at_least, trials.at_most)
+        let baseline = group
+            .iter()
+            .find(|engine| self.plan.engines[**engine].baseline);
+        let needed = group
+            .iter()
+            .filter(|engine| Some(*engine) != baseline)
+            .map(|engine| {
+                let logs: Vec<f64> = match baseline {
+                    Some(baseline) => {
+                        let pairs = medians(*engine).into_iter().zip(medians(*baseline));
+                        pairs.map(|(value, base)| (value / base).ln()).collect()
+                    }
+                    None => medians(*engine).into_iter().map(f64::ln).collect(),
+                };
+                reports::stats::trials_needed(&logs, half_width)
+            });
+        needed
+            .map(|needed| needed.unwrap_or(trials.at_most))
+            .max()
+            .unwrap_or(trials.at_least)
+            .clamp(trials.at_least, trials.at_most)
     }
 }
 

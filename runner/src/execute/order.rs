@@ -27,7 +27,14 @@ pub fn trial(experiment: usize, trial: u32, group: &[usize]) -> Vec<Slot> {
     if !trial.is_multiple_of(2) {
         engines.reverse();
     }
-    engines.into_iter().map(|engine| Slot { experiment, trial, engine }).collect()
+    engines
+        .into_iter()
+        .map(|engine| Slot {
+            experiment,
+            trial,
+            engine,
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -36,8 +43,10 @@ mod tests {
 
     #[test]
     fn trials_interleave_a_b_b_a() {
-        let order: Vec<usize> =
-            (0..4).flat_map(|number| trial(0, number, &[0, 1])).map(|slot| slot.engine).collect();
+        let order: Vec<usize> = (0..4)
+            .flat_map(|number| trial(0, number, &[0, 1]))
+            .map(|slot| slot.engine)
+            .collect();
         assert_eq!(order, [0, 1, 1, 0, 0, 1, 1, 0]);
     }
 }

@@ -39,13 +39,19 @@ pub async fn lengths(
     let count = async |contents: &[&str]| -> Result<Option<u32>, HttpError> {
         let body = prompt::tokenize_request(model, contents);
         let answer = http::post_json(target, "/tokenize", body).await?;
-        Ok((answer.status == 200).then(|| prompt::parse_token_count(&answer.body).ok()).flatten())
+        Ok((answer.status == 200)
+            .then(|| prompt::parse_token_count(&answer.body).ok())
+            .flatten())
     };
-    let (Some(one), Some(three)) = (count(&[text]).await?, count(&[text, text, text]).await?) else {
+    let (Some(one), Some(three)) = (count(&[text]).await?, count(&[text, text, text]).await?)
+    else {
         return Ok(Lengths::Unknown);
     };
     let Some(overhead) = TemplateOverhead::from_counts(tokens, one, three) else {
-        return Ok(Lengths::Off { planned: tokens, counted: one });
+        return Ok(Lengths::Off {
+            planned: tokens,
+            counted: one,
+        });
     };
     let (longest, planned) = prompts.longest();
     let planned = planned + overhead.single_tokens;

@@ -32,7 +32,9 @@ impl Dispatcher<'_> {
                     }
                     prepare::Lengths::Unknown => {
                         let name = &plan.engines[*engine].name;
-                        self.warn(format!("{name} has no /tokenize: prompt lengths are checked afterwards only"))?;
+                        self.warn(format!(
+                            "{name} has no /tokenize: prompt lengths are checked afterwards only"
+                        ))?;
                         break;
                     }
                     prepare::Lengths::Off { planned, counted } => {
@@ -51,10 +53,19 @@ impl Dispatcher<'_> {
     }
 
     /// Sends each length once with other text; only failures are told.
-    async fn warm_up(&mut self, engine: usize, target: Target, arrivals: Vec<ArrivalItem>) -> Result<(), Stop> {
+    async fn warm_up(
+        &mut self,
+        engine: usize,
+        target: Target,
+        arrivals: Vec<ArrivalItem>,
+    ) -> Result<(), Stop> {
         let turn = Turn {
             target,
-            identity: self.identity(Slot { experiment: 0, trial: 0, engine }),
+            identity: self.identity(Slot {
+                experiment: 0,
+                trial: 0,
+                engine,
+            }),
             schedule: Schedule::Closed { concurrency: 1 },
             arrivals,
             request_timeout_ns: self.plan.request_timeout_ns,
@@ -64,7 +75,11 @@ impl Dispatcher<'_> {
             if let LoadEvent::Finished(row) = event
                 && row.outcome != schemas::row::Outcome::Ok
             {
-                failure = Some(format!("{:?}: {}", row.outcome, row.detail.as_deref().unwrap_or("no detail")));
+                failure = Some(format!(
+                    "{:?}: {}",
+                    row.outcome,
+                    row.detail.as_deref().unwrap_or("no detail")
+                ));
             }
             Ok(())
         })
@@ -94,10 +109,15 @@ impl Dispatcher<'_> {
             target: self.live.target(slot.engine)?,
             identity: self.identity(slot),
             schedule: match &experiment.arrival {
-                ArrivalPlan::Closed { concurrency } => Schedule::Closed { concurrency: *concurrency },
-                ArrivalPlan::Open { offsets_ns, .. } => {
-                    Schedule::Open { offsets_ns: offsets_ns.get(slot.trial as usize).cloned().unwrap_or_default() }
-                }
+                ArrivalPlan::Closed { concurrency } => Schedule::Closed {
+                    concurrency: *concurrency,
+                },
+                ArrivalPlan::Open { offsets_ns, .. } => Schedule::Open {
+                    offsets_ns: offsets_ns
+                        .get(slot.trial as usize)
+                        .cloned()
+                        .unwrap_or_default(),
+                },
             },
             arrivals: prompts.arrivals(slot.engine, self.overheads.get(&slot.engine).copied()),
             request_timeout_ns: plan.request_timeout_ns,
@@ -110,7 +130,9 @@ impl Dispatcher<'_> {
                         dispatcher.remember(slot, &row);
                         dispatcher.emit(EventKind::RequestFinished(row))?;
                     }
-                    LoadEvent::Done(report) => dispatcher.heartbeats.push(heartbeat(plan, slot, &report)),
+                    LoadEvent::Done(report) => {
+                        dispatcher.heartbeats.push(heartbeat(plan, slot, &report))
+                    }
                 }
                 Ok(())
             })
@@ -129,7 +151,10 @@ impl Dispatcher<'_> {
         mut take: impl FnMut(&mut Self, LoadEvent) -> Result<(), Stop>,
     ) -> Result<(), Stop> {
         let engine_exited = CancellationToken::new();
-        let stops = Stops { cancel: self.interrupted.clone(), engine_exited: engine_exited.clone() };
+        let stops = Stops {
+            cancel: self.interrupted.clone(),
+            engine_exited: engine_exited.clone(),
+        };
         let mut events = self.client.start(turn, stops)?;
         let mut death = None;
         loop {
@@ -175,9 +200,15 @@ impl Dispatcher<'_> {
                         trial: slot.trial,
                         edge,
                     };
-                    read.extend(counters::parse(&String::from_utf8_lossy(&answer.body), reading));
+                    read.extend(counters::parse(
+                        &String::from_utf8_lossy(&answer.body),
+                        reading,
+                    ));
                 }
-                Ok(answer) => self.warn(format!("{url} gave status {} instead of counters", answer.status))?,
+                Ok(answer) => self.warn(format!(
+                    "{url} gave status {} instead of counters",
+                    answer.status
+                ))?,
                 Err(error) => self.warn(error.to_string())?,
             }
         }

@@ -13,7 +13,11 @@ use schemas::{
 const NS_PER_S: f64 = 1e9;
 
 /// The scenario's arrival, or what the profile makes of it.
-pub fn choose(scenario: &Scenario, profile: &Profile, profile_name: &str) -> (Arrival, Option<Substitution>) {
+pub fn choose(
+    scenario: &Scenario,
+    profile: &Profile,
+    profile_name: &str,
+) -> (Arrival, Option<Substitution>) {
     let closed = Arrival::Closed(Closed { concurrency: 1 });
     match &scenario.arrival {
         None => (closed, None),
@@ -33,19 +37,34 @@ pub fn choose(scenario: &Scenario, profile: &Profile, profile_name: &str) -> (Ar
 }
 
 /// Offsets of every arrival in every trial, or the number in flight.
-pub fn plan(arrival: &Arrival, requests: &[PlannedRequest], trials: u32, seed: u64, experiment: u32) -> ArrivalPlan {
+pub fn plan(
+    arrival: &Arrival,
+    requests: &[PlannedRequest],
+    trials: u32,
+    seed: u64,
+    experiment: u32,
+) -> ArrivalPlan {
     let arrivals = requests.last().map_or(0, |request| request.arrival + 1);
     match arrival {
-        Arrival::Closed(closed) => ArrivalPlan::Closed { concurrency: closed.concurrency },
+        Arrival::Closed(closed) => ArrivalPlan::Closed {
+            concurrency: closed.concurrency,
+        },
         Arrival::Constant(constant) => {
             let interval = interval_ns(constant);
             let offsets: Vec<u64> = (0..u64::from(arrivals)).map(|i| i * interval).collect();
-            ArrivalPlan::Open { kind: "constant".into(), offsets_ns: vec![offsets; trials as usize] }
+            ArrivalPlan::Open {
+                kind: "constant".into(),
+                offsets_ns: vec![offsets; trials as usize],
+            }
         }
         Arrival::Poisson(poisson) => {
-            let offsets_ns =
-                (0..trials).map(|trial| poisson_offsets(poisson.rate.0, arrivals, seed, experiment, trial)).collect();
-            ArrivalPlan::Open { kind: "poisson".into(), offsets_ns }
+            let offsets_ns = (0..trials)
+                .map(|trial| poisson_offsets(poisson.rate.0, arrivals, seed, experiment, trial))
+                .collect();
+            ArrivalPlan::Open {
+                kind: "poisson".into(),
+                offsets_ns,
+            }
         }
     }
 }
@@ -62,7 +81,9 @@ fn interval_ns(constant: &schemas::scenario::Constant) -> u64 {
 fn poisson_offsets(rate: f64, arrivals: u32, seed: u64, experiment: u32, trial: u32) -> Vec<u64> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     random.set_stream((u64::from(experiment) << 32) | u64::from(trial));
-    let Ok(gaps) = Exp::new(rate) else { return vec![0; arrivals as usize] };
+    let Ok(gaps) = Exp::new(rate) else {
+        return vec![0; arrivals as usize];
+    };
     let mut at = 0.0;
     (0..arrivals)
         .map(|_| {

@@ -20,7 +20,9 @@ pub fn expected(engine: &EnginePlan, experiment: &Experiment, model: &Model) -> 
         .tiers
         .iter()
         .map(|tier| {
-            let chunk_bytes = model.kv_bytes_per_token.map(|bytes| bytes * u64::from(chunk));
+            let chunk_bytes = model
+                .kv_bytes_per_token
+                .map(|bytes| bytes * u64::from(chunk));
             let capacity = match (tier.capacity_bytes, chunk_bytes) {
                 (Some(capacity), Some(bytes)) => (capacity / bytes.max(1)) as usize,
                 _ => usize::MAX,
@@ -36,8 +38,13 @@ pub fn expected(engine: &EnginePlan, experiment: &Experiment, model: &Model) -> 
             "multi-turn" => request.context_tokens.saturating_sub(request.output_tokens),
             _ => request.context_tokens,
         };
-        let ids: Vec<(u32, u32)> = (0..reusable / chunk).map(|number| (request.context_id, number)).collect();
-        let hit = ids.iter().take_while(|id| tiers.iter().any(|tier| tier.contains(id))).count();
+        let ids: Vec<(u32, u32)> = (0..reusable / chunk)
+            .map(|number| (request.context_id, number))
+            .collect();
+        let hit = ids
+            .iter()
+            .take_while(|id| tiers.iter().any(|tier| tier.contains(id)))
+            .count();
         expected.push(hit as u32 * chunk);
 
         let stored_tokens = match experiment.workload.as_str() {
@@ -64,7 +71,12 @@ struct Lru {
 
 impl Lru {
     fn new(capacity: usize) -> Self {
-        Self { capacity, clock: 0, last_use: HashMap::new(), by_use: std::collections::BTreeMap::new() }
+        Self {
+            capacity,
+            clock: 0,
+            last_use: HashMap::new(),
+            by_use: std::collections::BTreeMap::new(),
+        }
     }
 
     fn contains(&self, id: &(u32, u32)) -> bool {

@@ -51,7 +51,15 @@ pub struct Inputs<'a> {
 
 /// Computes the plan.
 pub fn build(inputs: Inputs<'_>) -> Plan {
-    let Inputs { name, scenario, profile_name, profile, overrides, names, facts } = inputs;
+    let Inputs {
+        name,
+        scenario,
+        profile_name,
+        profile,
+        overrides,
+        names,
+        facts,
+    } = inputs;
     let mut substitutions = Vec::new();
     let mut skipped = Vec::new();
     let mut warnings = Vec::new();
@@ -74,7 +82,13 @@ pub fn build(inputs: Inputs<'_>) -> Plan {
     };
 
     let seed = overrides.seed.unwrap_or(scenario.seed);
-    let trials = trial_plan(scenario, &limits(profile, &model), overrides, profile_name, &mut substitutions);
+    let trials = trial_plan(
+        scenario,
+        &limits(profile, &model),
+        overrides,
+        profile_name,
+        &mut substitutions,
+    );
 
     let engines: Vec<EnginePlan> = scenario
         .engine
@@ -109,7 +123,12 @@ pub fn build(inputs: Inputs<'_>) -> Plan {
     leave_out_pointless_baselines(&engines, &mut skipped);
 
     let limits = limits(profile, &model);
-    let workload = scale::apply(&scenario.workload, &limits, profile_name, &mut substitutions);
+    let workload = scale::apply(
+        &scenario.workload,
+        &limits,
+        profile_name,
+        &mut substitutions,
+    );
     let (arrival, arrival_substitution) = arrival::choose(scenario, profile, profile_name);
     substitutions.extend(arrival_substitution);
 
@@ -117,14 +136,24 @@ pub fn build(inputs: Inputs<'_>) -> Plan {
     for point in workload::points(&workload) {
         let index = experiments.len() as u32;
         match workload::experiment(&workload, &point, &engines, &model, seed, index) {
-            Ok(drawn) if experiments.iter().any(|e| e.requests == drawn.requests && e.point == drawn.point) => {}
+            Ok(drawn)
+                if experiments
+                    .iter()
+                    .any(|e| e.requests == drawn.requests && e.point == drawn.point) => {}
             Ok(mut drawn) => {
-                drawn.arrival = arrival::plan(&arrival, &drawn.requests, trials.at_most, seed, index);
-                drawn.expected_cached_tokens =
-                    engines.iter().map(|engine| cache::expected(engine, &drawn, &model)).collect();
+                drawn.arrival =
+                    arrival::plan(&arrival, &drawn.requests, trials.at_most, seed, index);
+                drawn.expected_cached_tokens = engines
+                    .iter()
+                    .map(|engine| cache::expected(engine, &drawn, &model))
+                    .collect();
                 experiments.push(drawn);
             }
-            Err(reason) => skipped.push(Skipped { engine: None, what: workload::label(&workload, &point), reason }),
+            Err(reason) => skipped.push(Skipped {
+                engine: None,
+                what: workload::label(&workload, &point),
+                reason,
+            }),
         }
     }
     if scenario.event.iter().len() > 0 {
@@ -158,18 +187,33 @@ pub fn build(inputs: Inputs<'_>) -> Plan {
 
 /// Engines that run, by index.
 pub fn running_engines(plan: &Plan) -> Vec<usize> {
-    if plan.skipped.iter().any(|skipped| skipped.engine.is_none() && skipped.what == "scenario") {
+    if plan
+        .skipped
+        .iter()
+        .any(|skipped| skipped.engine.is_none() && skipped.what == "scenario")
+    {
         return Vec::new();
     }
     (0..plan.engines.len())
-        .filter(|index| !plan.skipped.iter().any(|skipped| skipped.engine == Some(*index as u32)))
+        .filter(|index| {
+            !plan
+                .skipped
+                .iter()
+                .any(|skipped| skipped.engine == Some(*index as u32))
+        })
         .collect()
 }
 
 /// A baseline alone compares with nothing: when no other engine can run, it is left out too.
 fn leave_out_pointless_baselines(engines: &[EnginePlan], skipped: &mut Vec<Skipped>) {
-    let out = |index: usize, skipped: &[Skipped]| skipped.iter().any(|s| s.engine == Some(index as u32));
-    if skipped.is_empty() || engines.iter().enumerate().any(|(index, e)| !e.baseline && !out(index, skipped)) {
+    let out =
+        |index: usize, skipped: &[Skipped]| skipped.iter().any(|s| s.engine == Some(index as u32));
+    if skipped.is_empty()
+        || engines
+            .iter()
+            .enumerate()
+            .any(|(index, e)| !e.baseline && !out(index, skipped))
+    {
         return;
     }
     for (index, engine) in engines.iter().enumerate() {
@@ -185,7 +229,11 @@ fn leave_out_pointless_baselines(engines: &[EnginePlan], skipped: &mut Vec<Skipp
 
 /// A scenario for a built-in model was made for any host: it runs as it says.
 fn limits(profile: &Profile, model: &Model) -> Limits {
-    if model.declared.starts_with("builtin:") { Limits::default() } else { profile.limits.clone() }
+    if model.declared.starts_with("builtin:") {
+        Limits::default()
+    } else {
+        profile.limits.clone()
+    }
 }
 
 fn trial_plan(
@@ -196,7 +244,11 @@ fn trial_plan(
     substitutions: &mut Vec<Substitution>,
 ) -> TrialPlan {
     if let Some(trials) = overrides.trials {
-        return TrialPlan { at_least: trials, at_most: trials, until: None };
+        return TrialPlan {
+            at_least: trials,
+            at_most: trials,
+            until: None,
+        };
     }
     let declared = &scenario.trials;
     let at_most = declared.at_most.unwrap_or(declared.at_least);
@@ -212,6 +264,9 @@ fn trial_plan(
     TrialPlan {
         at_least: declared.at_least.min(cap),
         at_most: at_most.min(cap),
-        until: declared.until.as_ref().map(|until| (until.metric, until.half_width)),
+        until: declared
+            .until
+            .as_ref()
+            .map(|until| (until.metric, until.half_width)),
     }
 }

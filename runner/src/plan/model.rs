@@ -39,10 +39,21 @@ pub fn resolve(scenario: &Scenario, profile: &Profile, override_model: Option<&s
         .unwrap_or("builtin:tiny")
         .to_owned();
     let settings = profile.model.get(&declared);
-    let local = declared.starts_with("builtin:") || declared.starts_with('.') || declared.starts_with('/');
+    let local =
+        declared.starts_with("builtin:") || declared.starts_with('.') || declared.starts_with('/');
     let used = settings
         .and_then(|settings| settings.path.clone())
-        .or_else(|| if local { None } else { profile.stand_in.clone() })
+        .or_else(|| {
+            if local {
+                None
+            } else {
+                profile.stand_in.clone()
+            }
+        })
         .unwrap_or_else(|| declared.clone());
-    ModelName { max_length: settings.and_then(|settings| settings.max_length), declared, used }
+    ModelName {
+        max_length: settings.and_then(|settings| settings.max_length),
+        declared,
+        used,
+    }
 }

@@ -32,7 +32,11 @@ fn write_plan(out: &mut String, plan: &Plan, profile_reason: &str) -> std::fmt::
     let until = trials.until.map_or_else(String::new, |(_, half_width)| {
         format!(", more until the half-width is {half_width} of the value")
     });
-    writeln!(out, "  trials     {} to {}{until}", trials.at_least, trials.at_most)?;
+    writeln!(
+        out,
+        "  trials     {} to {}{until}",
+        trials.at_least, trials.at_most
+    )?;
     writeln!(
         out,
         "  deadlines  ready {} s, request {} s",
@@ -41,8 +45,16 @@ fn write_plan(out: &mut String, plan: &Plan, profile_reason: &str) -> std::fmt::
     )?;
     writeln!(out, "  engines    {}", word(&plan.residency))?;
     for substitution in &plan.substitutions {
-        let schemas::plan::Substitution { what, declared, used, reason } = substitution;
-        writeln!(out, "  instead    {what}: {used} instead of {declared} ({reason})")?;
+        let schemas::plan::Substitution {
+            what,
+            declared,
+            used,
+            reason,
+        } = substitution;
+        writeln!(
+            out,
+            "  instead    {what}: {used} instead of {declared} ({reason})"
+        )?;
     }
     for skipped in &plan.skipped {
         writeln!(out, "  skipped    {}: {}", skipped.what, skipped.reason)?;
@@ -53,7 +65,11 @@ fn write_plan(out: &mut String, plan: &Plan, profile_reason: &str) -> std::fmt::
 
     let running = running_engines(plan);
     for (index, engine) in plan.engines.iter().enumerate() {
-        let state = if running.contains(&index) { "" } else { "  (skipped)" };
+        let state = if running.contains(&index) {
+            ""
+        } else {
+            "  (skipped)"
+        };
         writeln!(out, "\n  engine {}  {}{state}", engine.name, engine.backend)?;
         if let Some(attach) = &engine.attach {
             writeln!(out, "    attached to {}", attach.url)?;
@@ -66,19 +82,43 @@ fn write_plan(out: &mut String, plan: &Plan, profile_reason: &str) -> std::fmt::
         let arrival = match &experiment.arrival {
             ArrivalPlan::Closed { concurrency } => format!("closed, {concurrency} at once"),
             ArrivalPlan::Open { kind, offsets_ns } => {
-                let span = offsets_ns.first().and_then(|trial| trial.last()).copied().unwrap_or(0);
+                let span = offsets_ns
+                    .first()
+                    .and_then(|trial| trial.last())
+                    .copied()
+                    .unwrap_or(0);
                 format!("{kind}, over {:.1} s", span as f64 / 1e9)
             }
         };
-        writeln!(out, "\n  experiment {index}  {} · {} · {arrival}", experiment.label, experiment.workload)?;
-        let count = |kind| experiment.requests.iter().filter(|request| request.kind == kind).count();
-        let kinds = [RequestKind::Cold, RequestKind::Reused, RequestKind::Grown, RequestKind::Batched];
+        writeln!(
+            out,
+            "\n  experiment {index}  {} · {} · {arrival}",
+            experiment.label, experiment.workload
+        )?;
+        let count = |kind| {
+            experiment
+                .requests
+                .iter()
+                .filter(|request| request.kind == kind)
+                .count()
+        };
+        let kinds = [
+            RequestKind::Cold,
+            RequestKind::Reused,
+            RequestKind::Grown,
+            RequestKind::Batched,
+        ];
         let kinds: Vec<String> = kinds
             .into_iter()
             .filter(|kind| count(*kind) > 0)
             .map(|kind| format!("{} {}", count(kind), word(&kind)))
             .collect();
-        writeln!(out, "    {} requests a trial and engine: {}", experiment.requests.len(), kinds.join(", "))?;
+        writeln!(
+            out,
+            "    {} requests a trial and engine: {}",
+            experiment.requests.len(),
+            kinds.join(", ")
+        )?;
         if let Some(request) = experiment.requests.last() {
             writeln!(
                 out,
@@ -88,18 +128,38 @@ fn write_plan(out: &mut String, plan: &Plan, profile_reason: &str) -> std::fmt::
         }
         for (engine, expected) in plan.engines.iter().zip(&experiment.expected_cached_tokens) {
             let most = expected.as_ref().and_then(|tokens| tokens.iter().max());
-            let promise = most.map_or_else(|| "not promised".to_owned(), |most| format!("up to {most} tokens"));
+            let promise = most.map_or_else(
+                || "not promised".to_owned(),
+                |most| format!("up to {most} tokens"),
+            );
             writeln!(out, "    cached at {}: {promise}", engine.name)?;
         }
     }
-    let requests: usize = plan.experiments.iter().map(|experiment| experiment.requests.len()).sum();
+    let requests: usize = plan
+        .experiments
+        .iter()
+        .map(|experiment| experiment.requests.len())
+        .sum();
     let total = requests * running.len() * trials.at_least as usize;
-    writeln!(out, "\n  {total} requests in all, {} expectations", plan.expectations.len())
+    writeln!(
+        out,
+        "\n  {total} requests in all, {} expectations",
+        plan.expectations.len()
+    )
 }
 
 fn write_launch(out: &mut String, launch: &Launch) -> std::fmt::Result {
     writeln!(out, "    process {} ({})", launch.name, word(&launch.role))?;
-    writeln!(out, "      command  {}", launch.command.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" "))?;
+    writeln!(
+        out,
+        "      command  {}",
+        launch
+            .command
+            .iter()
+            .map(|word| quote(word))
+            .collect::<Vec<_>>()
+            .join(" ")
+    )?;
     for (name, value) in &launch.env {
         writeln!(out, "      env      {name}={}", quote(value))?;
     }
@@ -108,11 +168,27 @@ fn write_launch(out: &mut String, launch: &Launch) -> std::fmt::Result {
         writeln!(out, "      port     {name}: {port}")?;
     }
     match &launch.probe {
-        Probe::Http { url, contains: None } => writeln!(out, "      ready    GET {url} gives 200")?,
-        Probe::Http { url, contains: Some(text) } => writeln!(out, "      ready    GET {url} gives 200 with `{text}`")?,
-        Probe::LogLine { contains } => writeln!(out, "      ready    a line of its log has `{contains}`")?,
-        Probe::Redis { address, command, contains } => {
-            writeln!(out, "      ready    {address} answers {} with `{contains}`", command.join(" "))?;
+        Probe::Http {
+            url,
+            contains: None,
+        } => writeln!(out, "      ready    GET {url} gives 200")?,
+        Probe::Http {
+            url,
+            contains: Some(text),
+        } => writeln!(out, "      ready    GET {url} gives 200 with `{text}`")?,
+        Probe::LogLine { contains } => {
+            writeln!(out, "      ready    a line of its log has `{contains}`")?
+        }
+        Probe::Redis {
+            address,
+            command,
+            contains,
+        } => {
+            writeln!(
+                out,
+                "      ready    {address} answers {} with `{contains}`",
+                command.join(" ")
+            )?;
         }
     }
     for (path, content) in &launch.files {
@@ -126,11 +202,18 @@ fn write_launch(out: &mut String, launch: &Launch) -> std::fmt::Result {
 
 /// A unit variant's name as the files spell it.
 fn word<T: serde::Serialize>(value: &T) -> String {
-    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+    serde_json::to_value(value)
+        .ok()
+        .and_then(|value| value.as_str().map(str::to_owned))
+        .unwrap_or_default()
 }
 
 /// Quoted for a shell where it has to be.
 fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,{}@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }

@@ -10,7 +10,12 @@ use schemas::{
 const CHUNK: u32 = 256;
 
 /// The workload with every value within the limits.
-pub fn apply(workload: &Workload, limits: &Limits, profile: &str, substitutions: &mut Vec<Substitution>) -> Workload {
+pub fn apply(
+    workload: &Workload,
+    limits: &Limits,
+    profile: &str,
+    substitutions: &mut Vec<Substitution>,
+) -> Workload {
     let mut workload = workload.clone();
     let mut note = |what: &str, before: &OneOrMany<u32>, after: &OneOrMany<u32>| {
         if before != after {
@@ -42,7 +47,12 @@ pub fn apply(workload: &Workload, limits: &Limits, profile: &str, substitutions:
         }
         Workload::GrowingContext(w) => {
             cap("output-length", &mut w.output_length, limits.output_length);
-            let growths = w.requests.values().iter().max().map_or(1, |requests| 1 + requests / 2);
+            let growths = w
+                .requests
+                .values()
+                .iter()
+                .max()
+                .map_or(1, |requests| 1 + requests / 2);
             let before = w.step.clone();
             scale(&mut w.step, limits.context_length, growths);
             note("step", &before, &w.step);
@@ -67,8 +77,16 @@ pub fn apply(workload: &Workload, limits: &Limits, profile: &str, substitutions:
 
 /// Scales all lengths by one factor so that `multiple` times the longest fits, in whole chunks; equal ones become one.
 fn scale(lengths: &mut OneOrMany<u32>, limit: Option<u32>, multiple: u32) {
-    let longest = lengths.values().iter().max().copied().unwrap_or(0).saturating_mul(multiple);
-    let Some(limit) = limit.filter(|limit| longest > *limit) else { return };
+    let longest = lengths
+        .values()
+        .iter()
+        .max()
+        .copied()
+        .unwrap_or(0)
+        .saturating_mul(multiple);
+    let Some(limit) = limit.filter(|limit| longest > *limit) else {
+        return;
+    };
     let chunk = CHUNK.min(limit);
     let mut scaled: Vec<u32> = Vec::new();
     for length in lengths.values() {
@@ -101,7 +119,12 @@ fn map(value: &OneOrMany<u32>, f: impl Fn(u32) -> u32) -> OneOrMany<u32> {
 }
 
 fn list(values: &OneOrMany<u32>) -> String {
-    values.values().iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
+    values
+        .values()
+        .iter()
+        .map(u32::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 #[cfg(test)]

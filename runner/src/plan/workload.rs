@@ -47,7 +47,10 @@ fn axes(workload: &Workload) -> Vec<(&'static str, Vec<Value>)> {
             axes.push(("query-length", numbers(&w.query_length)));
             axes.push(("output-length", numbers(&w.output_length)));
             match (&w.working_set, &w.contexts) {
-                (Some(set), _) => axes.push(("working-set", set.values().iter().map(|v| json!(v)).collect())),
+                (Some(set), _) => axes.push((
+                    "working-set",
+                    set.values().iter().map(|v| json!(v)).collect(),
+                )),
                 (None, Some(contexts)) => axes.push(("contexts", numbers(contexts))),
                 (None, None) => {}
             }
@@ -66,7 +69,14 @@ fn axes(workload: &Workload) -> Vec<(&'static str, Vec<Value>)> {
                 axes.push(("conversations", numbers(conversations)));
             }
             if let Some(think) = &w.think_time {
-                axes.push(("think-time", think.values().iter().map(|v| json!(v.to_string())).collect()));
+                axes.push((
+                    "think-time",
+                    think
+                        .values()
+                        .iter()
+                        .map(|v| json!(v.to_string()))
+                        .collect(),
+                ));
             }
         }
         Workload::MixedBatch(w) => {
@@ -81,13 +91,29 @@ fn axes(workload: &Workload) -> Vec<(&'static str, Vec<Value>)> {
 
 /// The point's name in tables: what varies between experiments, or else its length.
 pub fn label(workload: &Workload, point: &Point) -> String {
-    let varying: Vec<&str> =
-        axes(workload).into_iter().filter(|(_, values)| values.len() > 1).map(|(key, _)| key).collect();
-    let keys = if varying.is_empty() { axes(workload).into_iter().take(1).map(|(key, _)| key).collect() } else { varying };
+    let varying: Vec<&str> = axes(workload)
+        .into_iter()
+        .filter(|(_, values)| values.len() > 1)
+        .map(|(key, _)| key)
+        .collect();
+    let keys = if varying.is_empty() {
+        axes(workload)
+            .into_iter()
+            .take(1)
+            .map(|(key, _)| key)
+            .collect()
+    } else {
+        varying
+    };
     let words = keys.iter().filter_map(|key| {
         let value = point.get(*key)?;
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        Some(format!("{} {value}", key.strip_suffix("-length").unwrap_or(key)))
+        let value = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
+        Some(format!(
+            "{} {value}",
+            key.strip_suffix("-length").unwrap_or(key)
+        ))
     });
     words.collect::<Vec<_>>().join(", ")
 }
@@ -107,13 +133,23 @@ pub fn experiment(
     let number = |key: &str| point.get(key).and_then(Value::as_u64).map(|v| v as u32);
     let query_tokens = number("query-length").unwrap_or(0);
     let output_tokens = number("output-length").unwrap_or(0);
-    let mut draft = Draft { query_tokens, output_tokens, requests: Vec::new() };
+    let mut draft = Draft {
+        query_tokens,
+        output_tokens,
+        requests: Vec::new(),
+    };
     match workload {
         Workload::SharedContext(w) => {
             let context = number("context-length").unwrap_or(0);
             let reuse = number("reuse-count").unwrap_or(1);
             let contexts = match point.get("working-set").and_then(Value::as_f64) {
-                Some(multiple) => working_set_contexts(multiple, w.working_set_of.as_deref(), context, engines, model)?,
+                Some(multiple) => working_set_contexts(
+                    multiple,
+                    w.working_set_of.as_deref(),
+                    context,
+                    engines,
+                    model,
+                )?,
                 None => number("contexts").unwrap_or(1),
             };
             draft.shared(context, reuse, contexts, w.order, seed, index);
@@ -122,15 +158,33 @@ pub fn experiment(
             draft.growing(number("step").unwrap_or(0), number("requests").unwrap_or(0));
         }
         Workload::MultiTurn(_) => {
-            let think = point.get("think-time").and_then(Value::as_str).and_then(|text| text.parse::<Duration>().ok());
+            let think = point
+                .get("think-time")
+                .and_then(Value::as_str)
+                .and_then(|text| text.parse::<Duration>().ok());
             let conversations = number("conversations").unwrap_or(1);
-            draft.conversations(number("turns").unwrap_or(1), conversations, think.map_or(0, |think| think.0));
+            draft.conversations(
+                number("turns").unwrap_or(1),
+                conversations,
+                think.map_or(0, |think| think.0),
+            );
         }
-        Workload::MixedBatch(_) => draft.mixed(number("context-length").unwrap_or(0), number("rounds").unwrap_or(0)),
+        Workload::MixedBatch(_) => draft.mixed(
+            number("context-length").unwrap_or(0),
+            number("rounds").unwrap_or(0),
+        ),
     }
 
-    let context_tokens = draft.requests.iter().map(|request| request.context_tokens).max().unwrap_or(0);
-    let longest = u64::from(context_tokens) + u64::from(query_tokens) + u64::from(output_tokens) + TEMPLATE_ROOM_TOKENS;
+    let context_tokens = draft
+        .requests
+        .iter()
+        .map(|request| request.context_tokens)
+        .max()
+        .unwrap_or(0);
+    let longest = u64::from(context_tokens)
+        + u64::from(query_tokens)
+        + u64::from(output_tokens)
+        + TEMPLATE_ROOM_TOKENS;
     if let Some(max) = model.max_length.filter(|max| longest > u64::from(*max)) {
         return Err(format!(
             "{longest} tokens (context {context_tokens}, query {query_tokens}, output {output_tokens}, chat template up to \
@@ -170,13 +224,23 @@ fn working_set_contexts(
     let of = of.unwrap_or_default();
     let capacity = of
         .split_once('.')
-        .and_then(|(engine, tier)| engines.iter().find(|e| e.name == engine)?.tiers.iter().find(|t| t.name == tier))
+        .and_then(|(engine, tier)| {
+            engines
+                .iter()
+                .find(|e| e.name == engine)?
+                .tiers
+                .iter()
+                .find(|t| t.name == tier)
+        })
         .and_then(|tier| tier.capacity_bytes)
         .ok_or_else(|| format!("the capacity of `{of}` is not known here"))?;
-    let bytes_per_token =
-        model.kv_bytes_per_token.ok_or_else(|| format!("the KV bytes per token of {} are not known", model.used))?;
+    let bytes_per_token = model
+        .kv_bytes_per_token
+        .ok_or_else(|| format!("the KV bytes per token of {} are not known", model.used))?;
     let per_context = u64::from(context_tokens) * bytes_per_token;
-    Ok(((multiple * capacity as f64) / per_context as f64).ceil().max(1.0) as u32)
+    Ok(((multiple * capacity as f64) / per_context as f64)
+        .ceil()
+        .max(1.0) as u32)
 }
 
 /// The requests of a trial while they are drawn up.
@@ -214,9 +278,19 @@ impl Draft {
         });
     }
 
-    fn shared(&mut self, context: u32, reuse: u32, contexts: u32, order: Order, seed: u64, index: u32) {
+    fn shared(
+        &mut self,
+        context: u32,
+        reuse: u32,
+        contexts: u32,
+        order: Order,
+        seed: u64,
+        index: u32,
+    ) {
         let mut sequence: Vec<u32> = match order {
-            Order::Grouped => (0..contexts).flat_map(|c| (0..reuse).map(move |_| c)).collect(),
+            Order::Grouped => (0..contexts)
+                .flat_map(|c| (0..reuse).map(move |_| c))
+                .collect(),
             Order::RoundRobin | Order::Shuffled => (0..reuse).flat_map(|_| 0..contexts).collect(),
         };
         if order == Order::Shuffled {
@@ -228,7 +302,11 @@ impl Draft {
         for context_id in sequence {
             let turn = uses[context_id as usize];
             uses[context_id as usize] += 1;
-            let kind = if turn == 0 { RequestKind::Cold } else { RequestKind::Reused };
+            let kind = if turn == 0 {
+                RequestKind::Cold
+            } else {
+                RequestKind::Reused
+            };
             self.push(kind, context_id, turn, context);
         }
     }
@@ -248,9 +326,20 @@ impl Draft {
     fn conversations(&mut self, turns: u32, conversations: u32, think_time_ns: u64) {
         for conversation in 0..conversations {
             for turn in 0..turns {
-                let kind = if turn == 0 { RequestKind::Cold } else { RequestKind::Grown };
+                let kind = if turn == 0 {
+                    RequestKind::Cold
+                } else {
+                    RequestKind::Grown
+                };
                 let said = turn * (self.query_tokens + self.output_tokens);
-                self.push_at(conversation, kind, conversation, turn, said, (turn > 0).then_some(think_time_ns));
+                self.push_at(
+                    conversation,
+                    kind,
+                    conversation,
+                    turn,
+                    said,
+                    (turn > 0).then_some(think_time_ns),
+                );
             }
         }
     }
@@ -276,7 +365,11 @@ mod tests {
     use super::*;
 
     fn draft() -> Draft {
-        Draft { query_tokens: 16, output_tokens: 8, requests: Vec::new() }
+        Draft {
+            query_tokens: 16,
+            output_tokens: 8,
+            requests: Vec::new(),
+        }
     }
 
     #[test]
@@ -296,7 +389,11 @@ mod tests {
             draft.shared(512, 4, 5, order, 3, 0);
             assert_eq!(draft.requests.len(), 20);
             for context in 0..5 {
-                let uses: Vec<_> = draft.requests.iter().filter(|r| r.context_id == context).collect();
+                let uses: Vec<_> = draft
+                    .requests
+                    .iter()
+                    .filter(|r| r.context_id == context)
+                    .collect();
                 assert_eq!(uses.len(), 4);
                 assert_eq!(uses[0].kind, RequestKind::Cold);
                 assert!(uses[1..].iter().all(|r| r.kind == RequestKind::Reused));
@@ -308,7 +405,11 @@ mod tests {
     fn a_mixed_step_is_one_arrival_of_two_requests() {
         let mut draft = draft();
         draft.mixed(512, 2);
-        let batched: Vec<_> = draft.requests.iter().filter(|r| r.kind == RequestKind::Batched).collect();
+        let batched: Vec<_> = draft
+            .requests
+            .iter()
+            .filter(|r| r.kind == RequestKind::Batched)
+            .collect();
         assert_eq!(batched.len(), 4);
         assert_eq!(batched[0].arrival, batched[1].arrival);
         assert_ne!(batched[1].arrival, batched[2].arrival);

@@ -20,7 +20,9 @@ pub struct Workshop {
 
 impl Workshop {
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a temporary folder") }
+        Self {
+            folder: tempfile::tempdir().expect("a temporary folder"),
+        }
     }
 
     pub fn path(&self) -> &Path {
@@ -36,36 +38,54 @@ impl Workshop {
 
     fn command(&self, program: &Path, args: &[&str]) -> Command {
         let mut command = Command::new(program);
-        command.args(args).current_dir(self.path()).stdin(Stdio::null()).env("NO_COLOR", "1");
+        command
+            .args(args)
+            .current_dir(self.path())
+            .stdin(Stdio::null())
+            .env("NO_COLOR", "1");
         command
     }
 
     /// Runs the real binary to its end.
     pub fn runner(&self, args: &[&str]) -> Output {
-        self.command(runner(), args).output().expect("the runner starts")
+        self.command(runner(), args)
+            .output()
+            .expect("the runner starts")
     }
 
     /// Runs `report` to its end.
     pub fn report(&self, args: &[&str]) -> Output {
-        self.command(&runner().with_file_name("report"), args).output().expect("report starts")
+        self.command(&runner().with_file_name("report"), args)
+            .output()
+            .expect("report starts")
     }
 
     /// Starts the real binary.
     pub fn start(&self, args: &[&str]) -> Child {
         let mut command = self.command(runner(), args);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the runner starts")
+        command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the runner starts")
     }
 
     /// The newest run folder of a scenario.
     pub fn run_folder(&self, scenario: &str) -> PathBuf {
         let latest = self.path().join("outputs").join(scenario).join("latest");
-        latest.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", latest.display()))
+        latest
+            .canonicalize()
+            .unwrap_or_else(|error| panic!("{}: {error}", latest.display()))
     }
 
     /// Waits until the run's journal has so many whole rows.
     pub fn wait_for_rows(&self, scenario: &str, rows: usize) {
         wait_until("rows in the journal", || {
-            let journal = self.path().join("outputs").join(scenario).join("latest/rows.jsonl");
+            let journal = self
+                .path()
+                .join("outputs")
+                .join(scenario)
+                .join("latest/rows.jsonl");
             fs::read_to_string(journal).is_ok_and(|text| text.matches('\n').count() >= rows)
         });
     }
@@ -77,7 +97,9 @@ pub fn runner() -> &'static Path {
 
 pub fn rows(folder: &Path) -> Vec<Row> {
     let text = fs::read_to_string(folder.join("rows.jsonl")).expect("a journal");
-    text.lines().map(|line| serde_json::from_str(line).expect("a row")).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("a row"))
+        .collect()
 }
 
 pub fn manifest(folder: &Path) -> Manifest {
@@ -103,7 +125,11 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// Processes whose environment carries a run's id, apart from the given one: engines and guards.
 pub fn processes_of(folder: &Path) -> Vec<u32> {
-    let run_id = folder.file_name().expect("a run id").to_string_lossy().into_owned();
+    let run_id = folder
+        .file_name()
+        .expect("a run id")
+        .to_string_lossy()
+        .into_owned();
     let wanted = format!("{}=", runner::process::RUN_ID_VARIABLE);
     let entries = fs::read_dir("/proc").expect("/proc").flatten();
     entries
