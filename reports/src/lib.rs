@@ -18,6 +18,8 @@ pub mod frame;
 mod headline;
 pub mod journal;
 mod junit;
+#[cfg(test)]
+mod made_up;
 mod markdown;
 pub mod metrics;
 mod overview;

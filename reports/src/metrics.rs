@@ -141,7 +141,7 @@ pub fn attained(frame: &Frame, turn: &[usize], limits: &Goodput) -> (u64, u64) {
 }
 
 /// Goodput of one turn in requests/s: requests within all limits / (last content of any − first intended).
-/// The span is that of all requests due, so that a failing one can shorten neither it nor the count to its advantage.
+/// Of a request without content its end stands for its last content, so that failing can shorten the span no more than it raises the count.
 pub fn goodput(frame: &Frame, turn: &[usize], limits: &Goodput) -> Option<f64> {
     let (good, due) = attained(frame, turn, limits);
     if due == 0 {
@@ -165,13 +165,13 @@ pub fn wall_throughput(frame: &Frame, turn: &[usize]) -> Option<f64> {
     (span > 0.0 && tokens > 0).then(|| tokens as f64 / span)
 }
 
-/// From the first intended of a turn to its last content, in s.
+/// From the first intended of a turn to its last content (of a request without content: its end), in s.
 fn wall_s(frame: &Frame, turn: &[usize]) -> Option<f64> {
     let requests = || turn.iter().map(|&index| &frame.requests[index]);
     between(
         requests().map(|request| request.intended_ns).min(),
         requests()
-            .filter_map(|request| request.last_content_ns)
+            .filter_map(|request| request.last_content_ns.or(request.done_ns))
             .max(),
     )
 }

@@ -64,11 +64,7 @@ pub(crate) fn estimate(found: &Estimate, unit: Unit) -> String {
         Some((low, high)) => {
             let (size, _) = scale(found.value, unit);
             let digits = decimals(found.value / size, 3);
-            format!(
-                "{text} [{:.digits$}, {:.digits$}]",
-                low / size,
-                high / size
-            )
+            format!("{text} [{:.digits$}, {:.digits$}]", low / size, high / size)
         }
         None => text,
     }

@@ -124,14 +124,14 @@ pub(crate) fn ratios(
     above: &EngineResult,
     below: &EngineResult,
 ) -> Vec<Ratio> {
+    let paired = facts.interleaved(experiment, above.engine_id, below.engine_id);
     above
         .estimates
         .iter()
         .filter_map(|numerator| {
             let (metric, requests) = (numerator.metric, numerator.requests);
             let denominator = below.estimate(metric, requests)?;
-            let comparison =
-                Comparison::of(facts, experiment, above.engine_id, below.engine_id, metric);
+            let comparison = Comparison::new(facts, paired, metric);
             Some(Ratio {
                 metric,
                 requests,

@@ -16,7 +16,7 @@ pub enum InvalidReason {
         process: String,
         ending: String,
     },
-    /// Cold requests had more cached tokens than stand before their salt.
+    /// Cold requests, or any of an engine without a cache, had more cached tokens than stand before their salt.
     ColdWasCached {
         engine: String,
         requests: u64,
@@ -123,3 +123,6 @@ pub enum Flag {
         kv_bytes: u64,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -104,6 +104,18 @@ pub(crate) struct Comparison {
 }
 
 impl Comparison {
+    /// How trials are compared in a metric, where it is known whether they are pairs.
+    pub(crate) fn new(facts: &Facts<'_>, paired: bool, metric: Metric) -> Self {
+        let trials = &facts.data.plan.trials;
+        Self {
+            paired,
+            pilot: trials
+                .until
+                .filter(|(until, _)| *until == metric)
+                .map(|_| trials.at_least as usize),
+        }
+    }
+
     /// How an engine's trials are compared with another's in an experiment.
     pub(crate) fn of(
         facts: &Facts<'_>,
@@ -112,14 +124,7 @@ impl Comparison {
         other: u32,
         metric: Metric,
     ) -> Self {
-        let trials = &facts.data.plan.trials;
-        Self {
-            paired: facts.interleaved(experiment, one, other),
-            pilot: trials
-                .until
-                .filter(|(until, _)| *until == metric)
-                .map(|_| trials.at_least as usize),
-        }
+        Self::new(facts, facts.interleaved(experiment, one, other), metric)
     }
 
     /// The ratio of trial values: exp of the mean of ln(A/B). `None` without common trials, or where a value is not above 0.

@@ -81,3 +81,6 @@ pub struct Case {
     /// The reason in words, for undecided and not measured ones.
     pub reason: Option<String>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -110,11 +110,14 @@ fn restarted(facts: &Facts<'_>, experiment: u32, engine_id: u32) -> Vec<InvalidR
         .collect()
 }
 
-/// A cold request had more cached tokens than stand before its salt: those of the chat template, where its share is known.
+/// A cold request, or any of an engine without a cache, had more cached tokens than stand before its salt: those of the chat template, where its share is known.
 fn cold_was_cached(facts: &Facts<'_>, experiment: u32, engine_id: u32) -> Option<InvalidReason> {
+    let without_cache = facts
+        .engine(engine_id)
+        .is_some_and(|engine| engine.baseline);
     let (mut requests, mut worst) = (0, None);
     for (_, request) in facts.requests(experiment, engine_id) {
-        if request.kind != RequestKind::Cold {
+        if request.kind != RequestKind::Cold && !without_cache {
             continue;
         }
         let template = request

@@ -27,8 +27,8 @@ impl Display for InvalidReason {
                 allowed_tokens,
             } => write!(
                 f,
-                "{} of {engine} had up to {} cached tokens, where at most {} stand before the salt",
-                counted(*requests, "cold request", "cold requests"),
+                "{} of {engine} that should have been cold had up to {} cached tokens, where at most {} stand before the salt",
+                counted(*requests, "request", "requests"),
                 count(u64::from(*worst_cached_tokens)),
                 count(u64::from(*allowed_tokens)),
             ),
