@@ -86,16 +86,6 @@ fn caveats(analysis: &Analysis) -> Vec<String> {
     for skipped in &analysis.skipped {
         lines.push(format!("skipped {}: {}", skipped.what, skipped.reason));
     }
-    for experiment in &analysis.experiments {
-        let reasons = experiment
-            .invalid
-            .iter()
-            .map(|reason| format!("INVALID: {reason}. {}", reason.advice()));
-        let flags = experiment.flags.iter().map(ToString::to_string);
-        for found in reasons.chain(flags) {
-            lines.push(format!("{}: {found}", experiment.label));
-        }
-    }
     lines
 }
 
@@ -131,17 +121,16 @@ fn facts(analysis: &Analysis) -> Vec<String> {
     if !host.is_empty() {
         lines.push(format!("host {}", host.join(", ")));
     }
-    let versions = run
+    let suite = ("runner", run.version.as_str());
+    let others = run
         .versions
         .iter()
-        .map(|(name, version)| format!("{name} {version}"));
-    let suite = format!("runner {}", run.version);
-    lines.push(
-        std::iter::once(suite)
-            .chain(versions)
-            .collect::<Vec<_>>()
-            .join(", "),
-    );
+        .map(|(name, version)| (name.as_str(), version.as_str()));
+    let versions: Vec<String> = std::iter::once(suite)
+        .chain(others.filter(|(name, _)| *name != suite.0))
+        .map(|(name, version)| format!("{name} {version}"))
+        .collect();
+    lines.push(versions.join(", "));
     lines
 }
 
