@@ -112,4 +112,78 @@ mod tests {
         }
         assert!(lru.contains(&(0, 0)) && lru.contains(&(0, 2)) && !lru.contains(&(0, 1)));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn never_more_is_expected_than_stands_and_only_whole_chunks(
+            uses in proptest::collection::vec((0_u32..6, 1_u32..5_000), 1..40),
+            capacity in proptest::option::of(0_u64..4_000_000),
+        ) {
+            let mut longest: HashMap<u32, u32> = HashMap::new();
+            let requests: Vec<_> = uses.iter().map(|(context, tokens)| planned(*context, *tokens)).collect();
+            let expected = expected(&engine(capacity), &experiment(requests.clone()), &model()).unwrap();
+            for (request, expected) in requests.iter().zip(expected) {
+                let stood = longest.entry(request.context_id).or_default();
+                proptest::prop_assert!(expected <= request.context_tokens.min(*stood));
+                proptest::prop_assert_eq!(expected % 256, 0);
+                if capacity.is_none() {
+                    proptest::prop_assert_eq!(expected, request.context_tokens.min(*stood) / 256 * 256);
+                }
+                *stood = (*stood).max(request.context_tokens);
+            }
+        }
+    }
+
+    fn planned(context_id: u32, context_tokens: u32) -> schemas::plan::PlannedRequest {
+        schemas::plan::PlannedRequest {
+            request_id: 0,
+            arrival: 0,
+            kind: schemas::row::RequestKind::Reused,
+            context_id,
+            turn: 0,
+            context_tokens,
+            query_tokens: 16,
+            output_tokens: 8,
+            think_time_ns: None,
+        }
+    }
+
+    fn experiment(requests: Vec<schemas::plan::PlannedRequest>) -> Experiment {
+        Experiment {
+            workload: "shared-context".into(),
+            point: indexmap::IndexMap::new(),
+            label: String::new(),
+            context_tokens: 0,
+            arrival: schemas::plan::ArrivalPlan::Closed { concurrency: 1 },
+            requests,
+            expected_cached_tokens: Vec::new(),
+            skipped_engines: Vec::new(),
+        }
+    }
+
+    fn engine(capacity_bytes: Option<u64>) -> EnginePlan {
+        EnginePlan {
+            name: "e".into(),
+            kind: None,
+            backend: String::new(),
+            tiers: vec![schemas::plan::Tier { name: "local-cpu".into(), capacity_bytes }],
+            baseline: false,
+            promises_hits: true,
+            chunk_tokens: 256,
+            paced: false,
+            launches: Vec::new(),
+            attach: None,
+        }
+    }
+
+    fn model() -> Model {
+        Model {
+            declared: String::new(),
+            used: String::new(),
+            served_name: String::new(),
+            kv_bytes_per_token: Some(1024),
+            max_length: None,
+            random_weights: true,
+        }
+    }
 }
