@@ -266,7 +266,11 @@ pub fn share_interval(cases: u64, of: u64) -> Option<(f64, f64)> {
     let scale = 1.0 + Z * Z / n;
     let centre = (share + Z * Z / (2.0 * n)) / scale;
     let half = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt() / scale;
-    Some(((centre - half).max(0.0), (centre + half).min(1.0)))
+    // Rounding must not leave the share, or a share's range, outside.
+    Some((
+        (centre - half).clamp(0.0, share),
+        (centre + half).clamp(share, 1.0),
+    ))
 }
 
 fn log_ratio(a: f64, b: f64) -> Option<f64> {

@@ -153,6 +153,37 @@ fn trials_that_are_not_interleaved_are_compared_unpaired() {
 }
 
 #[test]
+fn a_half_width_that_was_not_reached_is_said() {
+    let said = |mut made_up: MadeUp| {
+        made_up.plan.trials.until = Some((Metric::Ttft, 0.05));
+        let analysis = made_up.analyse();
+        analysis.experiments[0].flags.iter().any(|flag| {
+            matches!(flag, crate::validity::Flag::HalfWidthNotReached { asked, trials: 3, .. } if *asked == 0.05)
+        })
+    };
+    assert!(said(three_trials()));
+    assert!(!said(MadeUp::new(3)));
+}
+
+#[test]
+fn trials_beyond_the_pilot_use_the_pilots_spread() {
+    // The pilot's three logarithms spread by 0.1; the fourth trial moves the mean only.
+    let reused = |exponent: f64| (100e6 * exponent.exp()).round() as u64;
+    let mut made_up = MadeUp::with_reused(&[
+        (reused(-0.1), 400 * MS),
+        (reused(0.0), 400 * MS),
+        (reused(0.1), 400 * MS),
+        (reused(0.4), 400 * MS),
+    ]);
+    made_up.plan.trials.at_least = 3;
+    made_up.plan.trials.until = Some((Metric::Ttft, 0.5));
+    let ratio = made_up.analyse().answer.ratio.unwrap();
+    assert_close(ratio.value, 0.25 * 0.1f64.exp());
+    let half = 4.302_652_7 * 0.1 / 4f64.sqrt();
+    assert_close(ratio.high.unwrap(), 0.25 * (0.1 + half).exp());
+}
+
+#[test]
 fn few_trials_give_no_interval_and_no_verdict() {
     let analysis = MadeUp::new(2).expect(expect(0.5)).analyse();
     assert_eq!(analysis.answer.ratio.unwrap().interval(), None);

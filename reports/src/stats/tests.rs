@@ -180,7 +180,6 @@ fn intervals_cover_the_truth() {
     for fixed in [Some(3), Some(5), Some(10), None] {
         for noise in [Noise::Lognormal, Noise::HeavyTail, Noise::Drift] {
             let found = coverage(noise, fixed);
-            println!("{noise:?} n {fixed:?}: {found:.4}");
             match noise {
                 Noise::Lognormal => assert!(
                     (0.93..=0.97).contains(&found),
@@ -192,4 +191,14 @@ fn intervals_cover_the_truth() {
             }
         }
     }
+}
+
+#[test]
+fn a_share_has_wilsons_interval() {
+    // 5 of 10: (0.5 + z²/20 ± z·√(0.025 + z²/400)) / (1 + z²/10) with z = 1.96.
+    let (low, high) = share_interval(5, 10).unwrap();
+    assert!((low - 0.236_59).abs() < 1e-4 && (high - 0.763_41).abs() < 1e-4);
+    assert_eq!(share_interval(0, 10).map(|(low, _)| low), Some(0.0));
+    assert_eq!(share_interval(10, 10).map(|(_, high)| high), Some(1.0));
+    assert_eq!(share_interval(0, 0), None);
 }
