@@ -95,7 +95,11 @@ async fn run(
     let (loaded, loading) = oneshot::channel();
     std::thread::Builder::new()
         .name("load".to_owned())
-        .spawn(move || loaded.send(load(&args, paced)))
+        .spawn(move || {
+            if loaded.send(load(&args, paced)).is_err() {
+                // The engine was stopped while it loaded.
+            }
+        })
         .map_err(|source| EngineError::Setup {
             what: "the loading thread",
             source,
