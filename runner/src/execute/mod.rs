@@ -136,10 +136,8 @@ pub async fn run(input: RunInput<'_>) -> Result<Executed, ExecuteError> {
         started_monotonic_ns: clock.to_monotonic_ns(0),
         ending: None,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        versions: indexmap::IndexMap::from([(
-            "runner".to_owned(),
-            env!("CARGO_PKG_VERSION").to_owned(),
-        )]),
+        // The built-in engine has the runner's version; other engines tell their own.
+        versions: indexmap::IndexMap::new(),
         host: host::describe(),
         git_commit: host::git_commit(&input.loaded.path),
         command_line: std::env::args().collect(),
