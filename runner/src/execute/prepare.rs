@@ -10,7 +10,7 @@ use crate::{
 
 /// What `/tokenize` of an engine says about prompts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lengths {
+pub(crate) enum Lengths {
     /// The template's share is known, and the longest prompt has the planned length.
     Exact(TemplateOverhead),
     /// The engine has no `/tokenize`: prompts are only checked against `usage`, afterwards.
@@ -28,7 +28,7 @@ pub enum Lengths {
 ///
 /// # Errors
 /// When the engine does not answer at all.
-pub async fn lengths(
+pub(crate) async fn lengths(
     target: &Target,
     plan: &Plan,
     sample: (&str, u32),

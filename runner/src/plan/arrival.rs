@@ -13,7 +13,7 @@ use schemas::{
 const NS_PER_S: f64 = 1e9;
 
 /// The scenario's arrival, or what the profile makes of it.
-pub fn choose(
+pub(crate) fn choose(
     scenario: &Scenario,
     profile: &Profile,
     profile_name: &str,
@@ -37,7 +37,7 @@ pub fn choose(
 }
 
 /// Offsets of every arrival in every trial, or the number in flight.
-pub fn plan(
+pub(crate) fn plan(
     arrival: &Arrival,
     requests: &[PlannedRequest],
     trials: u32,

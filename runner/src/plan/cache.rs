@@ -8,7 +8,7 @@ use schemas::plan::{EnginePlan, Experiment, Model};
 ///
 /// A lower bound: tokens of the chat template before the context are not counted, and only what certainly stands in a tier is expected.
 /// `none` promises exactly 0.
-pub fn expected(engine: &EnginePlan, experiment: &Experiment, model: &Model) -> Option<Vec<u32>> {
+pub(crate) fn expected(engine: &EnginePlan, experiment: &Experiment, model: &Model) -> Option<Vec<u32>> {
     if engine.baseline {
         return Some(vec![0; experiment.requests.len()]);
     }
