@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Read as _,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -78,9 +79,15 @@ impl Workshop {
             .unwrap_or_else(|error| panic!("{}: {error}", latest.display()))
     }
 
-    /// Waits until the run's journal has so many whole rows.
-    pub(crate) fn wait_for_rows(&self, scenario: &str, rows: usize) {
+    /// Waits until the journal of the runner's run has so many whole rows.
+    pub(crate) fn wait_for_rows(&self, runner: &mut Child, scenario: &str, rows: usize) {
         wait_until("rows in the journal", || {
+            if let Some(status) = runner.try_wait().expect("a status") {
+                let mut text = String::new();
+                let _ = runner.stderr.take().map(|mut stderr| stderr.read_to_string(&mut text));
+                panic!("the runner ended early ({status}):
+{text}");
+            }
             let journal = self
                 .path()
                 .join("outputs")
