@@ -85,8 +85,7 @@ impl Workshop {
             if let Some(status) = runner.try_wait().expect("a status") {
                 let mut text = String::new();
                 let _ = runner.stderr.take().map(|mut stderr| stderr.read_to_string(&mut text));
-                panic!("the runner ended early ({status}):
-{text}");
+                panic!("the runner ended early ({status}): {text}");
             }
             let journal = self
                 .path()
