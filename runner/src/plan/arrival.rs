@@ -5,7 +5,6 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution as _, Exp};
 use schemas::{
     plan::{ArrivalPlan, PlannedRequest, Substitution},
-    profile::Profile,
     quantity::Duration,
     scenario::{Arrival, Closed, Scenario},
 };
@@ -15,13 +14,13 @@ const NS_PER_S: f64 = 1e9;
 /// The scenario's arrival, or what the profile makes of it.
 pub(crate) fn choose(
     scenario: &Scenario,
-    profile: &Profile,
+    closed_arrivals: bool,
     profile_name: &str,
 ) -> (Arrival, Option<Substitution>) {
     let closed = Arrival::Closed(Closed { concurrency: 1 });
     match &scenario.arrival {
         None => (closed, None),
-        Some(declared @ Arrival::Constant(constant)) if profile.closed_arrivals => {
+        Some(Arrival::Constant(constant)) if closed_arrivals => {
             let every = Duration(interval_ns(constant));
             let said = Substitution {
                 what: "arrival".into(),
@@ -29,7 +28,6 @@ pub(crate) fn choose(
                 used: "the next when the last is done".into(),
                 reason: format!("profile {profile_name}"),
             };
-            debug_assert!(matches!(declared, Arrival::Constant(_)));
             (closed, Some(said))
         }
         Some(declared) => (declared.clone(), None),

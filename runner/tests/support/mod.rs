@@ -84,7 +84,10 @@ impl Workshop {
         wait_until("rows in the journal", || {
             if let Some(status) = runner.try_wait().expect("a status") {
                 let mut text = String::new();
-                let _ = runner.stderr.take().map(|mut stderr| stderr.read_to_string(&mut text));
+                let _ = runner
+                    .stderr
+                    .take()
+                    .map(|mut stderr| stderr.read_to_string(&mut text));
                 panic!("the runner ended early ({status}): {text}");
             }
             let journal = self
