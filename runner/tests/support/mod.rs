@@ -132,23 +132,24 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Processes whose environment carries a run's id, apart from the given one: engines and guards.
-pub(crate) fn processes_of(folder: &Path) -> Vec<u32> {
-    let run_id = folder
-        .file_name()
-        .expect("a run id")
-        .to_string_lossy()
-        .into_owned();
+/// Engines and guards of a run: they carry a run's id and work in the folder that the runner was started in.
+pub(crate) fn processes_of(run_folder: &Path) -> Vec<u32> {
+    let workshop = run_folder
+        .ancestors()
+        .nth(3)
+        .expect("outputs/SCENARIO/RUN lies in a workshop");
     let wanted = format!("{}=", runner::process::RUN_ID_VARIABLE);
     let entries = fs::read_dir("/proc").expect("/proc").flatten();
     entries
         .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
         .filter(|pid| {
+            fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|folder| folder == workshop)
+        })
+        .filter(|pid| {
             let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
             environment
                 .split(|byte| *byte == 0)
-                .map(String::from_utf8_lossy)
-                .any(|variable| variable.starts_with(&wanted) && variable.contains(&run_id))
+                .any(|variable| variable.starts_with(wanted.as_bytes()))
         })
         .collect()
 }
