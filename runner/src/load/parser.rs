@@ -195,18 +195,18 @@ impl Progress {
             (None, Some(_)) | (_, None) => HandBack::Over { arrival },
         };
         let mut unsent = Vec::new();
-        if matches!(hand_back, HandBack::Over { .. }) {
-            if let Some(talk) = self.conversations.remove(&arrival) {
-                let mut due_ns = end_ns;
-                for turn in talk.conversation.turns.into_iter().skip(next) {
-                    due_ns += turn.think_time_ns;
-                    let mut exchange = Exchange::new(turn.facts, arrival, Intended::At(due_ns));
-                    exchange.end = End::NotSent(format!(
-                        "turn {} of its conversation brought no reply",
-                        row.turn
-                    ));
-                    unsent.push(make_row(&self.identity, exchange, due_ns, clock));
-                }
+        if matches!(hand_back, HandBack::Over { .. })
+            && let Some(talk) = self.conversations.remove(&arrival)
+        {
+            let mut due_ns = end_ns;
+            for turn in talk.conversation.turns.into_iter().skip(next) {
+                due_ns += turn.think_time_ns;
+                let mut exchange = Exchange::new(turn.facts, arrival, Intended::At(due_ns));
+                exchange.end = End::NotSent(format!(
+                    "turn {} of its conversation brought no reply",
+                    row.turn
+                ));
+                unsent.push(make_row(&self.identity, exchange, due_ns, clock));
             }
         }
         // The driver no longer listens when the turn was stopped.

@@ -125,10 +125,10 @@ fn openers(
     for candidate in candidates {
         let text = candidate.text.trim_start().to_owned();
         let ids = tokenizer.encode(&format!("{text}{}", follower.text))?;
-        if let [id, second] = ids[..] {
-            if second == follower.id {
-                openers.push(Candidate { text, id });
-            }
+        if let [id, second] = ids[..]
+            && second == follower.id
+        {
+            openers.push(Candidate { text, id });
         }
     }
     Ok(openers)

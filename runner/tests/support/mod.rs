@@ -5,6 +5,7 @@ use std::{
     io::Read as _,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -14,15 +15,21 @@ use tempfile::TempDir;
 /// Generous: a test waits for something that must happen, and only fails when it does not.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An empty folder with scenario files.
+/// Runs take turns: two at once would starve each other's clients, and the runner would rightly call them INVALID.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// An empty folder with scenario files, and the turn to run them.
 pub(crate) struct Workshop {
     folder: TempDir,
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Workshop {
     pub(crate) fn new() -> Self {
         Self {
             folder: tempfile::tempdir().expect("a temporary folder"),
+            // A test that failed has still ended its turn.
+            _turn: TURN.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }
 
