@@ -1,5 +1,6 @@
 //! The real binary on real scenario files: what is printed, what is left in the run folder, and how it ends.
 
+mod load_bars;
 mod support;
 
 use std::fs;
