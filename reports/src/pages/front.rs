@@ -15,7 +15,6 @@ use crate::{
 use super::{
     headline,
     number::{count, counted},
-    reasons,
     view::View,
     words,
 };
@@ -77,7 +76,7 @@ fn chips(view: &View<'_>) -> Vec<Chip> {
             let reason = validity
                 .worst
                 .as_ref()
-                .map(|reason| format!(": {}", reasons::invalid(reason)))
+                .map(|reason| format!(": {reason}"))
                 .unwrap_or_default();
             chips.push(Chip::new(
                 Shape::Cross,

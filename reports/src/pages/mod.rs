@@ -9,7 +9,6 @@ mod front;
 mod headline;
 mod memory;
 mod number;
-mod reasons;
 mod requests;
 mod timeline;
 mod view;

@@ -121,7 +121,7 @@ impl<'a> View<'a> {
             experiment
                 .invalid
                 .first()
-                .map_or_else(|| "see warnings".to_owned(), super::reasons::invalid)
+                .map_or_else(|| "see warnings".to_owned(), ToString::to_string)
         })
     }
 

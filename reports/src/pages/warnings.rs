@@ -9,7 +9,6 @@ use crate::{
 use super::{
     LeftOut, Pages,
     number::{count, counted},
-    reasons,
     view::View,
     words,
 };
@@ -101,7 +100,7 @@ fn remarks(experiment: &ExperimentAnalysis) -> Vec<String> {
     let mut remarks: Vec<String> = experiment
         .invalid
         .iter()
-        .map(|reason| format!("{}. {}", reasons::invalid(reason), reasons::advice(reason)))
+        .map(|reason| format!("{reason}. {}", reason.advice()))
         .collect();
     if experiment.state == State::NotRun {
         remarks.push(
@@ -111,7 +110,7 @@ fn remarks(experiment: &ExperimentAnalysis) -> Vec<String> {
                 .unwrap_or_else(|| "no rows".to_owned()),
         );
     }
-    remarks.extend(experiment.flags.iter().map(reasons::flag));
+    remarks.extend(experiment.flags.iter().map(ToString::to_string));
     remarks
 }
 

@@ -26,6 +26,10 @@ const BLOCKING_THREADS: usize = 4;
 /// for some hundred microseconds.
 const TASKS_BETWEEN_EVENTS: u32 = 16;
 
+/// Connections that may wait to be accepted. The standard library's 128 overflows when thousands of streams open at
+/// once, and a client then waits a second for its SYN to be sent again.
+const BACKLOG: i32 = 4096;
+
 /// Serves until SIGTERM or SIGINT. Answers that are not complete by then are cut.
 ///
 /// # Errors
@@ -50,6 +54,11 @@ pub fn serve(args: EngineArgs) -> Result<(), EngineError> {
         Ok(())
     };
     serve_on(listener, args, stop)
+}
+
+/// Lets [`BACKLOG`] connections wait: listening again on a socket that listens only changes that.
+fn deepen_backlog(listener: &TcpListener) -> std::io::Result<()> {
+    Ok(rustix::net::listen(listener, BACKLOG)?)
 }
 
 /// Serves on a socket that listens already, until `stop` is over.
@@ -86,6 +95,7 @@ async fn run(
         what: "the socket",
         source,
     };
+    deepen_backlog(&listener).map_err(fail)?;
     listener.set_nonblocking(true).map_err(fail)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(fail)?;
     let service = Arc::new(OnceLock::new());
@@ -166,5 +176,25 @@ fn raise_descriptor_limit() {
     .is_err()
     {
         // What was allowed before still is.
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Nobody accepts here: a connection that finds no room would wait for ever, however long the patience.
+    #[test]
+    fn more_connections_may_wait_than_the_standard_library_lets() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        deepen_backlog(&listener).unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections: Vec<_> = (0..400)
+            .map(|_| TcpStream::connect_timeout(&address, Duration::from_secs(10)).unwrap())
+            .collect();
+        assert_eq!(connections.len(), 400);
     }
 }

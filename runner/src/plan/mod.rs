@@ -10,7 +10,7 @@ mod workload;
 use schemas::{
     plan::{EnginePlan, Experiment, FORMAT, Model, Plan, Skipped, Substitution, TrialPlan},
     profile::{Limits, Profile},
-    scenario::Scenario,
+    scenario::{Metric, Scenario},
 };
 
 use crate::adapter;
@@ -121,6 +121,11 @@ pub fn build(inputs: Inputs<'_>) -> Plan {
         })
         .collect();
     leave_out_pointless_baselines(&engines, &mut skipped);
+    if let Some((metric, _)) = trials.until.filter(|(metric, _)| *metric != Metric::Ttft) {
+        warnings.push(format!(
+            "`until` is judged on the TTFT of later requests, not on {metric:?} as the scenario says"
+        ));
+    }
 
     let limits = limits(profile, &model);
     let workload = scale::apply(
@@ -137,10 +142,6 @@ pub fn build(inputs: Inputs<'_>) -> Plan {
     for point in workload::points(&workload) {
         let index = experiments.len() as u32;
         match workload::experiment(&workload, &point, &engines, &model, seed, index) {
-            Ok(drawn)
-                if experiments
-                    .iter()
-                    .any(|e| e.requests == drawn.requests && e.point == drawn.point) => {}
             Ok(mut drawn) => {
                 drawn.arrival =
                     arrival::plan(&arrival, &drawn.requests, trials.at_most, seed, index);
