@@ -1,5 +1,11 @@
 //! The real binary on real scenario files: what is printed, what is left in the run folder, and how it ends.
 
+#[path = "end_to_end/attached.rs"]
+mod attached;
+#[path = "end_to_end/real_vllm.rs"]
+mod real_vllm;
+#[path = "end_to_end/start_failures.rs"]
+mod start_failures;
 mod support;
 
 use std::fs;

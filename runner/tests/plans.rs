@@ -13,9 +13,13 @@ use schemas::{plan::Plan, read::Source};
 
 fn plan_of(path: &Path) -> Plan {
     let text = fs::read_to_string(path).expect("a scenario");
-    let source = Source { path: path.display().to_string(), text };
-    let scenario = schemas::read::scenario(&source)
-        .unwrap_or_else(|problems| panic!("{}", schemas::diagnostic::render(&source, &problems, false)));
+    let source = Source {
+        path: path.display().to_string(),
+        text,
+    };
+    let scenario = schemas::read::scenario(&source).unwrap_or_else(|problems| {
+        panic!("{}", schemas::diagnostic::render(&source, &problems, false))
+    });
     let chosen = profile::choose("builtin", false).expect("the built-in profile");
     let names = plan::resolve_model(&scenario, &chosen.profile, None);
     let facts = model_facts::read(&names.used).expect("a built-in model");
@@ -27,6 +31,7 @@ fn plan_of(path: &Path) -> Plan {
         overrides: &Overrides::default(),
         names: &names,
         facts: &facts,
+        python: &runner::interpreter::Search::default(),
     })
 }
 
@@ -35,7 +40,10 @@ fn scenarios() -> Vec<std::path::PathBuf> {
     let mut files: Vec<_> = fs::read_dir(folder)
         .expect("the folder")
         .map(|entry| entry.expect("an entry").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
         .collect();
     files.sort();
     assert!(files.len() >= 6, "the corpus is there");

@@ -22,6 +22,7 @@ mod sse;
 #[cfg(test)]
 mod stream_tests;
 mod target;
+mod transport;
 mod turn;
 mod upload;
 mod wire;
@@ -29,6 +30,7 @@ mod wire;
 pub use client::{Client, ClientError, Stops};
 pub use histogram::Spread;
 pub use target::{Target, TargetError};
+pub(crate) use transport::Transport;
 pub use turn::{
     ArrivalItem, Body, Conversation, ConversationTurn, Identity, LoadEvent, RequestFacts,
     RequestItem, Schedule, Turn, TurnReport,
