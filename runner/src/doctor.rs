@@ -154,6 +154,10 @@ fn devices(facts: &Facts) -> Finding {
 }
 
 fn packages(facts: &Facts, install: &str) -> Vec<Finding> {
+    let elsewhere = facts.python.variable.as_ref().map(|variable| {
+        format!("unset {variable}, or let it name the interpreter of an environment that has vLLM")
+    });
+    let install = elsewhere.as_deref().unwrap_or(install);
     let place = facts.python.in_words();
     match &facts.versions {
         None => vec![Finding::missing("python", place, install)],
@@ -225,6 +229,7 @@ mod tests {
             devices: Vec::new(),
             python: Search {
                 found: None,
+                variable: None,
                 looked_at: vec!["/nowhere/python is not there".to_owned()],
             },
             versions: None,

@@ -9,6 +9,8 @@ use schemas::profile::Interpreter;
 pub struct Search {
     /// Where it is.
     pub found: Option<PathBuf>,
+    /// The environment variable that was set, and so decided.
+    pub variable: Option<String>,
     /// Each place that was looked at, and what was there, in words.
     pub looked_at: Vec<String>,
 }
@@ -35,9 +37,13 @@ pub fn search(interpreter: Option<&Interpreter>) -> Search {
 fn search_with(interpreter: &Interpreter, variable: impl Fn(&str) -> Option<OsString>) -> Search {
     let mut looked_at = Vec::new();
     let mut candidate = None;
+    let mut decided_by = None;
     if let Some(name) = &interpreter.env {
         match variable(name).filter(|value| !value.is_empty()) {
-            Some(value) => candidate = Some((PathBuf::from(value), format!("{name}="))),
+            Some(value) => {
+                candidate = Some((PathBuf::from(value), format!("{name}=")));
+                decided_by = Some(name.clone());
+            }
             None => looked_at.push(format!("{name} is not set")),
         }
     }
@@ -53,7 +59,11 @@ fn search_with(interpreter: &Interpreter, variable: impl Fn(&str) -> Option<OsSt
         looked_at.push(format!("{named}{} {state}", path.display()));
         there.then_some(path)
     });
-    Search { found, looked_at }
+    Search {
+        found,
+        variable: decided_by,
+        looked_at,
+    }
 }
 
 /// Expands a leading `~` and components of the form `$NAME`.

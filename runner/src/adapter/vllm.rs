@@ -247,7 +247,7 @@ mod tests {
     fn python() -> Search {
         Search {
             found: Some(PathBuf::from("/venv/bin/python")),
-            looked_at: Vec::new(),
+            ..Search::default()
         }
     }
 
@@ -372,8 +372,8 @@ mod tests {
     #[test]
     fn what_cannot_be_had_is_unsupported_with_the_reason() {
         let nowhere = Search {
-            found: None,
             looked_at: vec!["KVBENCH_PYTHON is not set".into(), "/x is not there".into()],
+            ..Search::default()
         };
         let prefix = engine("backend.prefix = {}");
         let unsupported = planned(&prefix, &profile(""), &nowhere).expect_err("no Python");

@@ -100,6 +100,11 @@ pub(super) enum Served {
         /// The HTTP status.
         status: u16,
     },
+    /// It does not serve yet, or no more.
+    NotReady {
+        /// The HTTP status.
+        status: u16,
+    },
     /// Other models only.
     Others(Vec<String>),
 }
@@ -120,6 +125,11 @@ pub(super) async fn served(target: &Target, model: &str) -> Result<Served, HttpE
     let answer = http::get(target, "/v1/models").await?;
     if matches!(answer.status, 401 | 403) {
         return Ok(Served::Refused {
+            status: answer.status,
+        });
+    }
+    if answer.status >= 500 {
+        return Ok(Served::NotReady {
             status: answer.status,
         });
     }

@@ -83,6 +83,10 @@ impl Dispatcher<'_> {
                     )
                 )))
             }
+            prepare::Served::NotReady { status } => Err(Stop::Failed(format!(
+                "{name} at {} is not ready (status {status}): wait until it serves",
+                target.url("")
+            ))),
             prepare::Served::Others(models) => Err(Stop::Failed(format!(
                 "{name} at {} serves {} and not {}: name that model in the scenario, or with `-m`",
                 target.url(""),
