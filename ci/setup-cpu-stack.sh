@@ -45,12 +45,12 @@ quietly() {
     shift 2
     local from=$SECONDS
     (
-        # Waits without a child of its own, so that ending it ends all of it.
-        while ! read -r -t 15 <> <(:); do say "    … $((SECONDS - from)) s, $(size_of "$folder")"; done
+        # Waits without a child of its own, so that ending it ends all of it, and not longer than this script lives.
+        while kill -0 $$ 2>/dev/null && ! read -r -t 15 <> <(:); do say "    … $((SECONDS - from)) s, $(size_of "$folder")"; done
     ) 9>&- &
     ticker=$!
     local status=0
-    "$@" >"$log" 2>&1 9>&- || status=$?
+    "$@" >"$log" 2>&1 || status=$?
     stop_ticker
     [ "$status" -eq 0 ] || {
         tail -n 20 "$log" >&2
@@ -65,6 +65,7 @@ stop_ticker() {
     ticker=
 }
 trap stop_ticker EXIT
+trap 'exit 130' INT
 
 # An interpreter that the pins have wheels for and that can make a virtual environment; Debian ships the latter part on its own.
 find_python() {
@@ -84,7 +85,7 @@ install_packages() {
     python=$(find_python) || fail "no Python 3.11 or 3.12 with venv is found. Debian and Ubuntu: \`sudo apt-get install python3 python3-venv\`; elsewhere: \`pyenv install 3.11\`"
     free_kib=$(df --output=avail -k "$stack" | tail -n 1)
     [ "$free_kib" -gt $((12 << 20)) ] || fail "$stack needs 12 GiB free while it is made, there are $((free_kib >> 20)); KVBENCH_CACHE names another place"
-    say "vLLM, LMCache and what they need: $(grep -c == "$here/requirements.txt") packages under $("$python" --version), about 3 GB to fetch"
+    say "vLLM, LMCache and what they need: $(grep -cF '==' "$here/requirements.txt") packages under $("$python" --version), about 3 GB to fetch"
     # Half an installation is not worth mending: what was fetched is in pip's own cache.
     rm -rf "$stack/venv"
     "$python" -m venv "$stack/venv"
@@ -150,7 +151,7 @@ prove() {
     if [ "$check" = never ] || { [ "$check" = once ] && [ -e "$stack/answered" ]; }; then return; fi
     say "one request to vLLM, which takes from half a minute to some minutes to start; its log is $stack/logs/vllm.log"
     rm -f "$stack/answered"
-    "$stack/venv/bin/python" "$here/answer.py" "$stack/model" "$stack/logs/vllm.log" 9>&- | tee "$stack/tmp/answer" | sed 's/^/    /'
+    "$stack/venv/bin/python" "$here/answer.py" "$stack/model" "$stack/logs/vllm.log" | tee "$stack/tmp/answer" | sed 's/^/    /'
     mv "$stack/tmp/answer" "$stack/answered"
 }
 
@@ -167,11 +168,12 @@ END
 }
 
 # Only the pins are in the name: a comment, or another model, is not worth gigabytes.
-key=$(grep == "$here/requirements.txt" | sha256sum | cut -c1-12)
+key=$(grep -F '==' "$here/requirements.txt" | sha256sum | cut -c1-12)
 stack=$cache/cpu-stack-$key
 mkdir -p "$stack/logs"
 
-# Two runs at once: the second waits, then finds the work done. No child inherits the lock, or a stray one would hold it.
+# Two runs at once: the second waits, then finds the work done. What installs inherits the lock, so that it is held as long as
+# anything writes here, should this script be killed; vLLM does not.
 exec 9>"$cache/cpu-stack.lock"
 if ! flock -n 9; then
     say "another run is at work in $cache: waiting for it"

@@ -177,6 +177,8 @@ def main() -> None:
     try:
         with engine(model, log) as (port, ready_s):
             answer = ask(port, PROMPT)
+    except KeyboardInterrupt:
+        sys.exit(130)
     except (Failure, OSError) as failure:
         end = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
         sys.exit(f"{failure}\nThe end of {log}:\n{end}")

@@ -2,7 +2,7 @@
 
 Run by hand when a version below is to move, in an empty virtual environment of the Python that the pins are for:
 
-    python -m venv /tmp/pin && /tmp/pin/bin/pip install packaging==26.0 && /tmp/pin/bin/python ci/cpu-stack/pin.py
+    python -m venv /tmp/pin && /tmp/pin/bin/pip install packaging && /tmp/pin/bin/python ci/cpu-stack/pin.py
 
 Then run ci/setup-cpu-stack.sh (the new pins get a folder of their own) and commit what it proved to answer.
 

@@ -70,8 +70,8 @@ fn turn_health(
         lateness: lateness(requests()),
         asked_rate: rate_of(requests().map(|request| request.intended_ns).collect()),
         achieved_rate: rate_of(requests().filter_map(|request| request.sent_ns).collect()),
-        heartbeat_p99_ns: beat.and_then(|beat| beat.p99_ns.into()),
-        heartbeat_worst_ns: beat.and_then(|beat| beat.worst_ns.into()),
+        heartbeat_p99_ns: beat.and_then(|beat| beat.p99_ns),
+        heartbeat_worst_ns: beat.and_then(|beat| beat.worst_ns),
         thread_cpu_share: beat
             .filter(|beat| beat.wall_ns > 0)
             .map(|beat| beat.thread_cpu_ns as f64 / beat.wall_ns as f64),

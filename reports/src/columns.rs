@@ -2,6 +2,8 @@
 //!
 //! Column names are the row's field names; enums are their names; missing is null.
 
+use std::collections::btree_map::Entry;
+
 use polars::prelude::*;
 
 use crate::frame::{
@@ -199,10 +201,8 @@ pub(crate) fn frame_from(
             None => None,
             some => Some(named("token_count", some, index, token_count_from)?),
         };
-        if !frame.engine_names.contains_key(&request.engine_id) {
-            frame
-                .engine_names
-                .insert(request.engine_id, name_at("engine", index, engine)?);
+        if let Entry::Vacant(place) = frame.engine_names.entry(request.engine_id) {
+            place.insert(name_at("engine", index, engine)?);
         }
         if let Some(detail) = detail {
             frame.details.insert(index, detail.to_owned());

@@ -59,6 +59,7 @@ query-length = 16
 output-length = 20
 
 [engine.slow]
+kind = "builtin"
 backend.local-cpu = { capacity = "1GB" }
 paced = { prefill-tokens-per-second = 100000, time-per-output-token = "10ms" }
 
@@ -223,8 +224,8 @@ fn a_pattern_that_matches_nothing_is_an_error_of_its_own() {
 fn ctrl_c_keeps_the_rows_and_the_report_says_partial() {
     let workshop = Workshop::new();
     let file = workshop.scenario("slow", SLOW);
-    let child = workshop.start(&["--profile", "builtin", &file]);
-    workshop.wait_for_rows("slow", 5);
+    let mut child = workshop.start(&["--profile", "builtin", &file]);
+    workshop.wait_for_rows(&mut child, "slow", 5);
     signal(child.id(), "INT");
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
@@ -246,8 +247,8 @@ fn ctrl_c_keeps_the_rows_and_the_report_says_partial() {
 fn an_engine_killed_in_mid_run_ends_the_run_with_its_last_lines() {
     let workshop = Workshop::new();
     let file = workshop.scenario("slow", SLOW);
-    let child = workshop.start(&["--profile", "builtin", &file]);
-    workshop.wait_for_rows("slow", 3);
+    let mut child = workshop.start(&["--profile", "builtin", &file]);
+    workshop.wait_for_rows(&mut child, "slow", 3);
     let folder = workshop.run_folder("slow");
     let engine = processes_of(&folder)
         .into_iter()
@@ -278,7 +279,7 @@ fn a_killed_runner_leaves_no_engine_and_loses_no_row() {
     let workshop = Workshop::new();
     let file = workshop.scenario("slow", SLOW);
     let mut child = workshop.start(&["--profile", "builtin", &file]);
-    workshop.wait_for_rows("slow", 4);
+    workshop.wait_for_rows(&mut child, "slow", 4);
     let folder = workshop.run_folder("slow");
     assert!(!processes_of(&folder).is_empty());
     child.kill().expect("SIGKILL");

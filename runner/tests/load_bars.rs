@@ -63,7 +63,11 @@ fn open_loop_at_300_requests_a_second_loses_nothing() {
 #[test]
 fn a_thousand_streams_at_once_lose_nothing() {
     let rows = run("many", MANY, 2000);
-    assert!(most_at_once(&rows) >= 950, "at most {} at once", most_at_once(&rows));
+    assert!(
+        most_at_once(&rows) >= 950,
+        "at most {} at once",
+        most_at_once(&rows)
+    );
 }
 
 fn run(name: &str, scenario: &str, planned: usize) -> Vec<Row> {
@@ -77,11 +81,19 @@ fn run(name: &str, scenario: &str, planned: usize) -> Vec<Row> {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), planned, "each request has one row");
-    let failed: Vec<_> = rows.iter().filter(|row| row.outcome != Outcome::Ok).take(3).collect();
+    let failed: Vec<_> = rows
+        .iter()
+        .filter(|row| row.outcome != Outcome::Ok)
+        .take(3)
+        .collect();
     assert!(failed.is_empty(), "{failed:#?}\n{}", stderr(&output));
 
-    let lateness = rows.iter().filter_map(|row| Some(row.sent_ns?.saturating_sub(row.intended_ns)));
-    let error = rows.iter().filter_map(|row| Some(row.first_content_ns?.saturating_sub(row.served_first_ns?)));
+    let lateness = rows
+        .iter()
+        .filter_map(|row| Some(row.sent_ns?.saturating_sub(row.intended_ns)));
+    let error = rows
+        .iter()
+        .filter_map(|row| Some(row.first_content_ns?.saturating_sub(row.served_first_ns?)));
     let client = manifest(&folder).client.expect("the client's own record");
     println!(
         "{name}: sent − intended p99 {:.3} ms; measured − served TTFT p99 {:.3} ms; client CPU {:.2} s, peak RSS {:.0} MB",
@@ -110,5 +122,12 @@ fn most_at_once(rows: &[Row]) -> usize {
     }
     edges.sort_unstable();
     let mut now = 0;
-    edges.iter().map(|(_, change)| { now += change; now }).max().unwrap_or(0) as usize
+    edges
+        .iter()
+        .map(|(_, change)| {
+            now += change;
+            now
+        })
+        .max()
+        .unwrap_or(0) as usize
 }

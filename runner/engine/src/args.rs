@@ -51,13 +51,14 @@ pub struct EngineArgs {
     /// Threads that compute; default: one less than there are cores, at least one.
     #[arg(long)]
     pub threads: Option<usize>,
-    /// Requests that are computed at the same time; more wait in line.
+    /// Requests that are computed at the same time; more wait in line. In the paced mode none waits.
     #[arg(long, value_name = "REQUESTS", default_value_t = 16)]
     pub max_batch: usize,
     /// Seed of random weights and, where a request gives none, of sampling.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Spend the times that a script (TOML or JSON) states instead of computing.
+    /// Spend the times that a script states instead of computing: a file with the keys of a scenario's `paced` table,
+    /// in TOML or, where its name ends so, in .json.
     #[arg(long, value_name = "FILE")]
     pub paced: Option<PathBuf>,
 }

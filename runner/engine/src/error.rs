@@ -28,7 +28,7 @@ pub enum EngineError {
         /// The file.
         path: PathBuf,
         /// Where and why.
-        source: toml::de::Error,
+        source: Box<toml::de::Error>,
     },
     /// A value of a paced script makes no sense.
     #[error("{}: {reason}", path.display())]

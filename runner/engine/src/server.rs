@@ -20,6 +20,8 @@ use crate::paced::timer::Timer;
 
 /// How long to wait after a connection could not be taken, which is mostly for want of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(10);
+/// Threads that parse and tokenize large bodies.
+const BLOCKING_THREADS: usize = 4;
 /// Tasks that run between two looks at sockets and the timer. The runtime's default would let a busy server look away
 /// for some hundred microseconds.
 const TASKS_BETWEEN_EVENTS: u32 = 16;
@@ -63,6 +65,7 @@ pub fn serve_on(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .event_interval(TASKS_BETWEEN_EVENTS)
+        .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .map_err(|source| EngineError::Setup {
             what: "the runtime",
@@ -95,7 +98,11 @@ async fn run(
     let (loaded, loading) = oneshot::channel();
     std::thread::Builder::new()
         .name("load".to_owned())
-        .spawn(move || loaded.send(load(&args, paced)))
+        .spawn(move || {
+            if loaded.send(load(&args, paced)).is_err() {
+                // The engine was stopped while it loaded.
+            }
+        })
         .map_err(|source| EngineError::Setup {
             what: "the loading thread",
             source,

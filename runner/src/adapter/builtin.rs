@@ -15,7 +15,7 @@ const GRACE_NS: u64 = 5_000_000_000;
 ///
 /// # Errors
 /// In words, what the built-in engine does not have.
-pub fn launches(request: &Request<'_>) -> Result<(Vec<Launch>, bool), String> {
+pub(crate) fn launches(request: &Request<'_>) -> Result<(Vec<Launch>, bool), String> {
     let engine = request.engine;
     let backend = engine
         .backend

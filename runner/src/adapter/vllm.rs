@@ -27,7 +27,7 @@ const ENVIRONMENT: [(&str, &str); 5] = [
 ///
 /// # Errors
 /// In words, what cannot be had here.
-pub(super) fn launches(request: &Request<'_>) -> Result<Vec<Launch>, String> {
+pub(crate) fn launches(request: &Request<'_>) -> Result<Vec<Launch>, String> {
     let engine = request.engine;
     let backend = engine
         .backend
@@ -94,7 +94,7 @@ fn given_arguments<'a>(request: &Request<'a>) -> impl DoubleEndedIterator<Item =
 }
 
 /// Tokens that vLLM's own cache finds as one.
-pub(super) fn block_tokens(request: &Request<'_>) -> u32 {
+pub(crate) fn block_tokens(request: &Request<'_>) -> u32 {
     let mut after: Option<&String> = None;
     for argument in given_arguments(request).rev() {
         let value = match argument.split_once('=') {

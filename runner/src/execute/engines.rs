@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Processes of the run, by engine.
-pub struct Live<'a> {
+pub(crate) struct Live<'a> {
     plan: &'a Plan,
     supervisor: Option<Supervisor>,
     ports: Ports,
@@ -33,7 +33,7 @@ pub struct Live<'a> {
 
 impl<'a> Live<'a> {
     /// Nothing lives yet. From here on signals are events, and not the runner's end.
-    pub fn new(
+    pub(crate) fn new(
         folder: &RunFolder,
         clock: RunClock,
         plan: &'a Plan,
@@ -83,7 +83,7 @@ impl<'a> Live<'a> {
     }
 
     /// The next end of a process that nobody asked for.
-    pub async fn death(&mut self) -> Death {
+    pub(crate) async fn death(&mut self) -> Death {
         match self.deaths.recv().await {
             Some(death) => death,
             // `self` holds a sender, so the channel stays open.
@@ -95,7 +95,7 @@ impl<'a> Live<'a> {
     ///
     /// # Errors
     /// In words, when an attached engine's URL or key cannot be used.
-    pub fn target(&self, engine: usize) -> Result<Target, Stop> {
+    pub(crate) fn target(&self, engine: usize) -> Result<Target, Stop> {
         let plan = &self.plan.engines[engine];
         match &plan.attach {
             None => Ok(Target::local(
@@ -112,7 +112,7 @@ impl<'a> Live<'a> {
     }
 
     /// The key of an attached engine, where it has one.
-    pub(super) fn key(&self, engine: usize) -> Option<String> {
+    pub(crate) fn key(&self, engine: usize) -> Option<String> {
         let attach = self.plan.engines[engine].attach.as_ref()?;
         std::env::var(attach.api_key_env.as_deref()?).ok()
     }
@@ -121,7 +121,7 @@ impl<'a> Live<'a> {
     ///
     /// # Errors
     /// In words, when an address cannot be used.
-    pub fn counters(&self, engine: usize) -> Result<Vec<(String, Target, &'static str)>, Stop> {
+    pub(crate) fn counters(&self, engine: usize) -> Result<Vec<(String, Target, &'static str)>, Stop> {
         let plan = &self.plan.engines[engine];
         if plan.attach.is_some() {
             let target = self.target(engine)?;
@@ -142,7 +142,7 @@ impl<'a> Live<'a> {
     }
 
     /// Kills strays and removes what is left; in words, what there was.
-    pub async fn sweep(&mut self) -> Vec<String> {
+    pub(crate) async fn sweep(&mut self) -> Vec<String> {
         let Some(supervisor) = self.supervisor.take() else {
             return Vec::new();
         };

@@ -142,7 +142,8 @@ pub async fn run(input: RunInput<'_>) -> Result<Executed, ExecuteError> {
         started_monotonic_ns: clock.to_monotonic_ns(0),
         ending: None,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        versions: versions(&input),
+        // The built-in engine has the runner's version; other engines tell their own.
+        versions: input.versions.clone(),
         host: host::describe(),
         git_commit: host::git_commit(&input.loaded.path),
         command_line: std::env::args().collect(),
@@ -244,12 +245,6 @@ pub async fn run(input: RunInput<'_>) -> Result<Executed, ExecuteError> {
         folder: folder.path().to_owned(),
         ending,
     })
-}
-
-/// The runner's own version, then those of the engines.
-fn versions(input: &RunInput<'_>) -> indexmap::IndexMap<String, String> {
-    let own = ("runner".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
-    std::iter::once(own).chain(input.versions.clone()).collect()
 }
 
 /// Nothing can run here: the folder holds the plan with its reasons, and no rows.

@@ -4,17 +4,17 @@ use schemas::{plan::Plan, profile::Residency};
 
 /// One engine asked one trial of one experiment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Slot {
+pub(crate) struct Slot {
     /// Index of the experiment.
-    pub experiment: usize,
+    pub(crate) experiment: usize,
     /// Number of the trial.
-    pub trial: u32,
+    pub(crate) trial: u32,
     /// Index of the engine.
-    pub engine: usize,
+    pub(crate) engine: usize,
 }
 
 /// Groups of engines that live at the same time, in order.
-pub fn groups(plan: &Plan, running: &[usize]) -> Vec<Vec<usize>> {
+pub(crate) fn groups(plan: &Plan, running: &[usize]) -> Vec<Vec<usize>> {
     match plan.residency {
         Residency::InTurn => running.iter().map(|engine| vec![*engine]).collect(),
         Residency::Resident | Residency::SideBySide => vec![running.to_vec()],
@@ -22,7 +22,7 @@ pub fn groups(plan: &Plan, running: &[usize]) -> Vec<Vec<usize>> {
 }
 
 /// The engines' turns in one trial. Every second trial goes backwards (A B B A), so that a linear drift of the host touches all alike.
-pub fn trial(experiment: usize, trial: u32, group: &[usize]) -> Vec<Slot> {
+pub(crate) fn trial(experiment: usize, trial: u32, group: &[usize]) -> Vec<Slot> {
     let mut engines = group.to_vec();
     if !trial.is_multiple_of(2) {
         engines.reverse();

@@ -10,7 +10,7 @@ use crate::{
 
 /// What `/tokenize` of an engine says about prompts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lengths {
+pub(crate) enum Lengths {
     /// The template's share is known, and the longest prompt has the planned length.
     Exact(TemplateOverhead),
     /// The engine has no `/tokenize`: the template's share is from `usage` of two short answers, and prompts are checked afterwards.
@@ -30,7 +30,7 @@ pub enum Lengths {
 ///
 /// # Errors
 /// When the engine does not answer at all.
-pub async fn lengths(
+pub(crate) async fn lengths(
     target: &Target,
     plan: &Plan,
     sample: (&str, u32),
@@ -92,7 +92,7 @@ async fn lengths_from_usage(
 
 /// What `/v1/models` of an attached engine says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Served {
+pub(crate) enum Served {
     /// The model is there, or the engine has no such list.
     Yes,
     /// Without the right key it says nothing.
@@ -113,7 +113,7 @@ pub(super) enum Served {
 ///
 /// # Errors
 /// When the engine does not answer at all.
-pub(super) async fn served(target: &Target, model: &str) -> Result<Served, HttpError> {
+pub(crate) async fn served(target: &Target, model: &str) -> Result<Served, HttpError> {
     #[derive(serde::Deserialize)]
     struct List {
         data: Vec<Entry>,

@@ -127,6 +127,7 @@ struct Delta<'a> {
 /// Reads a recorded stream. `whole` says that its last byte was the last of the body, so that an event without a blank line counts too.
 pub(super) fn read_stream(recording: &Recording, whole: bool) -> Answer {
     let mut answer = Answer::default();
+    let mut pattern: Option<Pattern<'_>> = None;
     let mut marks = recording.marks.iter().peekable();
     for event in Events::new(&recording.bytes) {
         if !event.whole && !whole {
@@ -148,14 +149,74 @@ pub(super) fn read_stream(recording: &Recording, whole: bool) -> Answer {
             answer.set_fault(Fault::Stream(error_text(&event.data)));
             continue;
         }
-        match serde_json::from_slice::<Chunk<'_>>(&event.data) {
-            Ok(chunk) => answer.take_chunk(chunk, &event.data, at_ns),
-            Err(error) => answer.set_fault(Fault::Protocol(format!(
-                "an event is no chunk of a completion: {error}"
-            ))),
+        if let Some(text) = pattern.and_then(|pattern| pattern.fill(&event.data)) {
+            answer.add_content(text, at_ns);
+            continue;
+        }
+        match event.data {
+            Cow::Borrowed(data) => match serde_json::from_slice::<Chunk<'_>>(data) {
+                Ok(chunk) => {
+                    pattern = Pattern::of(&chunk, data).or(pattern);
+                    answer.take_chunk(chunk, data, at_ns);
+                }
+                Err(error) => answer.set_not_a_chunk(&error),
+            },
+            // An event of several lines.
+            Cow::Owned(data) => match serde_json::from_slice(&data) {
+                Ok(chunk) => answer.take_chunk(chunk, &data, at_ns),
+                Err(error) => answer.set_not_a_chunk(&error),
+            },
         }
     }
     answer
+}
+
+/// What surrounds the content in a chunk that says nothing else. Chunks of one stream differ in nothing but their content, so that one of them
+/// tells how to read the others: the same bytes around plain text are the same JSON around another string.
+#[derive(Clone, Copy)]
+struct Pattern<'a> {
+    before: &'a [u8],
+    after: &'a [u8],
+}
+
+impl<'a> Pattern<'a> {
+    fn of(chunk: &Chunk<'a>, data: &'a [u8]) -> Option<Self> {
+        let silent = chunk.error.is_none()
+            && chunk
+                .object
+                .as_ref()
+                .is_none_or(|object| object.0 != "error")
+            && chunk.usage.is_none()
+            && chunk.metrics.is_none()
+            && chunk.served.is_none();
+        let [choice] = chunk.choices.as_deref()? else {
+            return None;
+        };
+        let delta = choice
+            .delta
+            .as_ref()
+            .filter(|_| silent && choice.finish_reason.is_none())?;
+        let (Some(Text(Cow::Borrowed(text))), None, None) =
+            (&delta.content, &delta.reasoning_content, &delta.reasoning)
+        else {
+            return None;
+        };
+        let start = text.as_ptr().addr().checked_sub(data.as_ptr().addr())?;
+        let (before, rest) = data.split_at_checked(start)?;
+        Some(Self {
+            before,
+            after: rest.strip_prefix(text.as_bytes())?,
+        })
+    }
+
+    /// The content of another chunk of this pattern, if it is one and its content is plain.
+    fn fill<'b>(&self, data: &'b [u8]) -> Option<&'b str> {
+        let text = data.strip_prefix(self.before)?.strip_suffix(self.after)?;
+        let plain = text
+            .iter()
+            .all(|&byte| byte >= 0x20 && byte != b'"' && byte != b'\\');
+        std::str::from_utf8(text).ok().filter(|_| plain)
+    }
 }
 
 impl Answer {
@@ -192,6 +253,19 @@ impl Answer {
             self.server_ttft_ns = metrics.time_to_first_token_ms.and_then(milliseconds_to_ns);
             self.server_queue_ns = metrics.queue_time_ms.and_then(milliseconds_to_ns);
         }
+    }
+
+    fn add_content(&mut self, text: &str, at_ns: u64) {
+        if !text.is_empty() {
+            self.text.push_str(text);
+            self.content_ns.push(at_ns);
+        }
+    }
+
+    fn set_not_a_chunk(&mut self, error: &serde_json::Error) {
+        self.set_fault(Fault::Protocol(format!(
+            "an event is no chunk of a completion: {error}"
+        )));
     }
 
     fn set_fault(&mut self, fault: Fault) {

@@ -18,7 +18,6 @@ use tokio::{
     sync::mpsc::{self, UnboundedReceiver, UnboundedSender, unbounded_channel},
     task::coop::unconstrained,
 };
-use tokio_util::sync::CancellationToken;
 
 use super::{
     alarm::Alarm,
@@ -26,6 +25,7 @@ use super::{
     heartbeat::Heartbeat,
     parser::{Beginning, ToParser, serve},
     request::{Head, Route},
+    stops::Stops,
     target::TargetError,
     transport::Tls,
     turn::{ArrivalItem, LoadEvent, Turn},
@@ -59,15 +59,6 @@ pub enum ClientError {
     /// The request thread has gone.
     #[error("the request thread has ended")]
     Gone,
-}
-
-/// What ends a turn early.
-#[derive(Debug, Clone)]
-pub struct Stops {
-    /// The run was interrupted: requests in flight become `cancelled`.
-    pub cancel: CancellationToken,
-    /// The engine's process ended although nobody asked it to: requests in flight become `engine-exited`.
-    pub engine_exited: CancellationToken,
 }
 
 /// A turn with what it needs.

@@ -4,28 +4,24 @@ use std::{
     cell::RefCell,
     collections::{HashMap, VecDeque},
     future::{Future, poll_fn},
-    pin::Pin,
     rc::Rc,
     sync::mpsc::Sender,
     task::{Context, Poll},
 };
 
-use tokio::{
-    sync::mpsc::UnboundedReceiver,
-    task::{JoinSet, spawn_local},
-};
-use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio::{sync::mpsc::UnboundedReceiver, task::spawn_local};
 
 use super::{
     agenda::{Agenda, Step},
     alarm::{Alarm, sleep_until},
-    client::Stops,
     connection::{Connection, Pool},
     exchange::{End, Exchange, Intended, Stop},
     inbox::{Inbox, Message},
+    opening,
     parser::{HandBack, ToParser},
     request::{Route, run},
     slot::Slot,
+    stops::{StopWatch, Stops},
     turn::{ArrivalItem, Body, RequestFacts, Schedule},
 };
 use crate::clock::NS_PER_S;
@@ -34,8 +30,6 @@ use crate::clock::NS_PER_S;
 const LEAD_MIN_NS: u64 = 20_000_000;
 /// And at most this long: by then a server may have closed it again.
 const LEAD_MAX_NS: u64 = 500_000_000;
-/// Connections that open at once before the first request.
-const OPENING_AT_ONCE: usize = 64;
 /// Opening the first connections may hold up the schedule's start for this long; after that the requests themselves find out.
 const FIRST_CONNECTIONS_NS: u64 = 4 * NS_PER_S;
 /// Requests that are released in one go before streams get their turn.
@@ -75,9 +69,7 @@ pub(super) struct Driver {
     hand_backs: UnboundedReceiver<HandBack>,
     alarm: Rc<RefCell<Alarm>>,
     request_timeout_ns: u64,
-    cancel: Pin<Box<WaitForCancellationFutureOwned>>,
-    engine_exited: Pin<Box<WaitForCancellationFutureOwned>>,
-    stopping: Option<Stop>,
+    stops: StopWatch,
 
     arrivals: Vec<Arrival>,
     /// Closed schedules only: the next arrival to be released.
@@ -115,9 +107,7 @@ impl Driver {
             hand_backs,
             alarm,
             request_timeout_ns,
-            cancel: Box::pin(stops.cancel.cancelled_owned()),
-            engine_exited: Box::pin(stops.engine_exited.cancelled_owned()),
-            stopping: None,
+            stops: StopWatch::new(stops),
             next_arrival: 0,
             closed: false,
             arrivals_left: arrivals.len(),
@@ -149,14 +139,10 @@ impl Driver {
         self.tell_parser(ToParser::Started { origin_ns });
         match schedule {
             Schedule::Open { offsets_ns } => {
-                for (arrival, offset_ns) in
-                    offsets_ns.into_iter().enumerate().take(self.arrivals.len())
-                {
-                    self.schedule_arrival(
-                        arrival,
-                        Intended::At(origin_ns + offset_ns),
-                        origin_ns + offset_ns,
-                    );
+                self.arrivals_left = self.arrivals_left.min(offsets_ns.len());
+                for (arrival, offset_ns) in (0..self.arrivals_left).zip(offsets_ns) {
+                    let due_ns = origin_ns.saturating_add(offset_ns);
+                    self.schedule_arrival(arrival, Intended::At(due_ns), due_ns);
                 }
             }
             Schedule::Closed { concurrency } => {
@@ -178,51 +164,17 @@ impl Driver {
 
     /// Opens the connections of all requests that are due at once, and learns how long opening takes.
     async fn open_first_connections(&mut self, schedule: &Schedule) {
-        let first_arrivals = match schedule {
-            Schedule::Open { offsets_ns } => offsets_ns
-                .iter()
-                .take_while(|&&offset_ns| offset_ns <= LEAD_MIN_NS)
-                .count()
-                .max(1),
-            Schedule::Closed { concurrency } => *concurrency as usize,
-        };
-        let mut to_open: usize = self
+        let items = self
             .arrivals
             .iter()
-            .take(first_arrivals)
-            .map(|arrival| match &arrival.item {
-                Some(ArrivalItem::Batch(items)) => items.len(),
-                Some(ArrivalItem::Single(_) | ArrivalItem::Conversation(_)) | None => 1,
-            })
-            .sum();
-        let clock = self.route.clock;
-        let mut opening = JoinSet::new();
+            .filter_map(|arrival| arrival.item.as_ref());
+        let count = opening::due_first(schedule, items, LEAD_MIN_NS);
         let mut slowest_ns = 0;
-        let all = async {
-            loop {
-                while to_open > 0 && opening.len() < OPENING_AT_ONCE {
-                    let route = Rc::clone(&self.route);
-                    opening.spawn_local(async move { route.open().await });
-                    to_open -= 1;
-                }
-                match opening.join_next().await {
-                    Some(Ok(Ok(connection))) => {
-                        let opened = connection.opening();
-                        slowest_ns = opened
-                            .map_or(0, |opened| opened.connected_ns - opened.connect_ns)
-                            .max(slowest_ns);
-                        self.pool.put(connection, self.route.clock.now_ns());
-                    }
-                    // Nobody listens there: the requests themselves will say so.
-                    Some(Ok(Err(_)) | Err(_)) | None => return,
-                }
-            }
-        };
+        let clock = self.route.clock;
         tokio::select! {
-            () = all => {}
+            () = opening::open(&self.route, &mut self.pool, count, &mut slowest_ns) => {}
             () = sleep_until(clock, clock.now_ns() + FIRST_CONNECTIONS_NS) => {}
-            () = &mut self.cancel => self.stopping = Some(Stop::Cancelled),
-            () = &mut self.engine_exited => self.stopping = Some(Stop::EngineExited),
+            _ = poll_fn(|cx| self.stops.poll(cx)) => {}
         }
         self.lead_ns = (4 * slowest_ns).clamp(LEAD_MIN_NS, LEAD_MAX_NS);
     }
@@ -279,19 +231,12 @@ impl Driver {
     }
 
     fn is_over(&self) -> bool {
-        self.in_flight == 0 && (self.stopping.is_some() || self.arrivals_left == 0)
+        self.in_flight == 0 && (self.stops.has_stopped() || self.arrivals_left == 0)
     }
 
     fn poll_stops(&mut self, cx: &mut Context<'_>) {
-        if self.stopping.is_none() {
-            if self.cancel.as_mut().poll(cx).is_ready() {
-                self.stopping = Some(Stop::Cancelled);
-            } else if self.engine_exited.as_mut().poll(cx).is_ready() {
-                self.stopping = Some(Stop::EngineExited);
-            }
-        }
         // At every poll: a request may have been released in the same moment.
-        if let Some(stop) = self.stopping {
+        if let Poll::Ready(stop) = self.stops.poll(cx) {
             for (_, slot) in self.deadlines.drain(..) {
                 slot.stop(stop);
             }

@@ -13,12 +13,14 @@ mod exchange;
 mod heartbeat;
 mod histogram;
 mod inbox;
+mod opening;
 mod outcome;
 mod parser;
 mod request;
 mod rows;
 mod slot;
 mod sse;
+mod stops;
 #[cfg(test)]
 mod stream_tests;
 mod target;
@@ -27,8 +29,9 @@ mod turn;
 mod upload;
 mod wire;
 
-pub use client::{Client, ClientError, Stops};
+pub use client::{Client, ClientError};
 pub use histogram::Spread;
+pub use stops::Stops;
 pub use target::{Target, TargetError};
 pub(crate) use transport::Transport;
 pub use turn::{

@@ -236,6 +236,32 @@ fn a_stream_cut_anywhere_is_lost_unless_it_had_ended() {
     }
 }
 
+#[test]
+fn content_that_only_looks_like_another_is_parsed() {
+    let usual = r#"data: {"choices":[{"delta":{"content":"a"},"finish_reason":null}]}"#;
+    let tricky = r#"data: {"choices":[{"delta":{"content":"b"},"finish_reason":"stop"},{"delta":{"content":"c"},"finish_reason":null}]}"#;
+    let stream = format!("{usual}\n\n{tricky}\n\n{usual}\n\ndata: [DONE]\n\n");
+    let answer = read_stream(&in_pieces(stream.as_bytes(), &[]), true);
+    assert_eq!(
+        (answer.text.as_str(), answer.finish_reason.as_deref()),
+        ("abca", Some("stop"))
+    );
+    assert_eq!((answer.content_ns.len(), answer.fault), (3, None));
+    let control = stream.replacen("\"a\"", "\"\t\"", 2);
+    assert!(
+        read_stream(&in_pieces(control.as_bytes(), &[]), true)
+            .fault
+            .is_some()
+    );
+    let error = format!(r#"data: {{"error":{{"message":"{}"}}}}"#, "no");
+    let stream = format!("{usual}\n\n{error}\n\n");
+    assert!(
+        read_stream(&in_pieces(stream.as_bytes(), &[]), true)
+            .fault
+            .is_some()
+    );
+}
+
 proptest! {
     #[test]
     fn any_chunking_gives_the_same_row(which in 0..STREAMS.len(), mut cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..40)) {
@@ -246,6 +272,25 @@ proptest! {
         let stamps = [row.first_event_ns, row.first_content_ns, row.last_content_ns];
         prop_assert!(stamps.is_sorted());
         prop_assert_eq!(timeless(row), timeless(whole(stream)));
+    }
+
+    #[test]
+    fn contents_are_read_whatever_surrounds_them(
+        contents in proptest::collection::vec((prop_oneof!["[a-z ]{0,6}", any::<String>()], 0..4_u8), 0..30),
+    ) {
+        let mut stream = String::new();
+        for (content, way) in &contents {
+            let choice = match way {
+                0 | 1 => serde_json::json!({ "delta": { "content": content }, "index": 0 }),
+                2 => serde_json::json!({ "delta": { "content": content, "reasoning": null }, "index": 0 }),
+                _ => serde_json::json!({ "delta": { "reasoning": content }, "index": 0 }),
+            };
+            stream.push_str(&format!("data: {}\n\n", serde_json::json!({ "choices": [choice], "id": "c" })));
+        }
+        let answer = read_stream(&in_pieces(stream.as_bytes(), &[]), true);
+        prop_assert_eq!(answer.fault, None);
+        prop_assert_eq!(answer.text, contents.iter().map(|(content, _)| content.as_str()).collect::<String>());
+        prop_assert_eq!(answer.content_ns.len(), contents.iter().filter(|(content, _)| !content.is_empty()).count());
     }
 
     #[test]

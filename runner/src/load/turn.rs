@@ -38,7 +38,7 @@ pub struct Identity {
 /// When arrivals are released.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Schedule {
-    /// At fixed offsets from the turn's origin, one for each arrival, in ascending order.
+    /// At fixed offsets from the turn's origin, one for each arrival, in ascending order. Arrivals without an offset are never released.
     Open {
         /// Offsets in ns.
         offsets_ns: Vec<u64>,

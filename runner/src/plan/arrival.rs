@@ -5,7 +5,6 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution as _, Exp};
 use schemas::{
     plan::{ArrivalPlan, PlannedRequest, Substitution},
-    profile::Profile,
     quantity::Duration,
     scenario::{Arrival, Closed, Scenario},
 };
@@ -13,15 +12,15 @@ use schemas::{
 const NS_PER_S: f64 = 1e9;
 
 /// The scenario's arrival, or what the profile makes of it.
-pub fn choose(
+pub(crate) fn choose(
     scenario: &Scenario,
-    profile: &Profile,
+    closed_arrivals: bool,
     profile_name: &str,
 ) -> (Arrival, Option<Substitution>) {
     let closed = Arrival::Closed(Closed { concurrency: 1 });
     match &scenario.arrival {
         None => (closed, None),
-        Some(declared @ Arrival::Constant(constant)) if profile.closed_arrivals => {
+        Some(Arrival::Constant(constant)) if closed_arrivals => {
             let every = Duration(interval_ns(constant));
             let said = Substitution {
                 what: "arrival".into(),
@@ -29,7 +28,6 @@ pub fn choose(
                 used: "the next when the last is done".into(),
                 reason: format!("profile {profile_name}"),
             };
-            debug_assert!(matches!(declared, Arrival::Constant(_)));
             (closed, Some(said))
         }
         Some(declared) => (declared.clone(), None),
@@ -37,7 +35,7 @@ pub fn choose(
 }
 
 /// Offsets of every arrival in every trial, or the number in flight.
-pub fn plan(
+pub(crate) fn plan(
     arrival: &Arrival,
     requests: &[PlannedRequest],
     trials: u32,

@@ -8,7 +8,11 @@ use schemas::plan::{EnginePlan, Experiment, Model};
 ///
 /// A lower bound: tokens of the chat template before the context are not counted, and only what certainly stands in a tier is expected.
 /// `none` promises exactly 0.
-pub fn expected(engine: &EnginePlan, experiment: &Experiment, model: &Model) -> Option<Vec<u32>> {
+pub(crate) fn expected(
+    engine: &EnginePlan,
+    experiment: &Experiment,
+    model: &Model,
+) -> Option<Vec<u32>> {
     if engine.baseline {
         return Some(vec![0; experiment.requests.len()]);
     }
@@ -166,7 +170,10 @@ mod tests {
             name: "e".into(),
             kind: None,
             backend: String::new(),
-            tiers: vec![schemas::plan::Tier { name: "local-cpu".into(), capacity_bytes }],
+            tiers: vec![schemas::plan::Tier {
+                name: "local-cpu".into(),
+                capacity_bytes,
+            }],
             baseline: false,
             promises_hits: true,
             chunk_tokens: 256,

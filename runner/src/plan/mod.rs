@@ -138,7 +138,8 @@ pub fn build(inputs: Inputs<'_>) -> Plan {
         profile_name,
         &mut substitutions,
     );
-    let (arrival, arrival_substitution) = arrival::choose(scenario, profile, profile_name);
+    let (arrival, arrival_substitution) =
+        arrival::choose(scenario, closed_arrivals(profile, &model), profile_name);
     substitutions.extend(arrival_substitution);
 
     let mut experiments: Vec<Experiment> = Vec::new();
@@ -243,6 +244,11 @@ fn limits(profile: &Profile, model: &Model) -> Limits {
     } else {
         profile.limits.clone()
     }
+}
+
+/// Likewise its arrivals.
+fn closed_arrivals(profile: &Profile, model: &Model) -> bool {
+    profile.closed_arrivals && !model.declared.starts_with("builtin:")
 }
 
 fn trial_plan(

@@ -10,7 +10,7 @@ use schemas::{
 const CHUNK: u32 = 256;
 
 /// The workload with every value within the limits.
-pub fn apply(
+pub(crate) fn apply(
     workload: &Workload,
     limits: &Limits,
     profile: &str,

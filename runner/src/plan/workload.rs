@@ -12,13 +12,13 @@ use schemas::{
 use serde_json::{Value, json};
 
 /// One point of the matrix: the scenario's key to its value here.
-pub type Point = IndexMap<String, Value>;
+pub(crate) type Point = IndexMap<String, Value>;
 
 /// Tokens that a chat template may add around a prompt; only used to see whether a prompt can fit a model.
 const TEMPLATE_ROOM_TOKENS: u64 = 64;
 
 /// All points of the matrix, the first key varying slowest.
-pub fn points(workload: &Workload) -> Vec<Point> {
+pub(crate) fn points(workload: &Workload) -> Vec<Point> {
     let mut points = vec![Point::new()];
     for (key, values) in axes(workload) {
         points = points
@@ -90,7 +90,7 @@ fn axes(workload: &Workload) -> Vec<(&'static str, Vec<Value>)> {
 }
 
 /// The point's name in tables: what varies between experiments, or else its length.
-pub fn label(workload: &Workload, point: &Point) -> String {
+pub(crate) fn label(workload: &Workload, point: &Point) -> String {
     let varying: Vec<&str> = axes(workload)
         .into_iter()
         .filter(|(_, values)| values.len() > 1)
@@ -122,7 +122,7 @@ pub fn label(workload: &Workload, point: &Point) -> String {
 ///
 /// # Errors
 /// In words, when the model cannot take the longest prompt, or a working set cannot be computed.
-pub fn experiment(
+pub(crate) fn experiment(
     workload: &Workload,
     point: &Point,
     engines: &[EnginePlan],

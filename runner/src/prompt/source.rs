@@ -1,7 +1,5 @@
 //! Text of exact length: the same for the same seed and name, and different for every other name.
 
-use std::path::PathBuf;
-
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use thiserror::Error;
@@ -70,14 +68,6 @@ impl TextSource {
             words,
             salt_words,
         })
-    }
-
-    /// From a model's directory or its `tokenizer.json`.
-    ///
-    /// # Errors
-    /// As [`TextSource::new`].
-    pub fn from_file(path: PathBuf, seed: u64) -> Result<Self, PromptError> {
-        Self::new(Tokenizer::from_file(&path)?, seed)
     }
 
     /// A whole message of `tokens` tokens, the same for the same seed, name and numbers.

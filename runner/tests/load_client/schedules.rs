@@ -350,6 +350,21 @@ fn one_client_runs_turn_after_turn() {
         assert!(told.origin_ns > last_ns);
         last_ns = told.report.ended_ns;
     }
+    let offsets_ns = vec![0];
+    let told = run_on(
+        &client,
+        turn(
+            engine.target(),
+            Schedule::Open { offsets_ns },
+            singles(3, 2),
+        ),
+        stops(),
+    );
+    assert_eq!(
+        (told.rows.len(), told.report.planned),
+        (1, 3),
+        "what has no offset is never released"
+    );
     let told = run_on(
         &client,
         turn(

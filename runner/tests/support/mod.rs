@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Read as _,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -11,26 +12,26 @@ use schemas::{manifest::Manifest, row::Row};
 use tempfile::TempDir;
 
 /// Generous: a test waits for something that must happen, and only fails when it does not.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An empty folder with scenario files.
-pub struct Workshop {
+pub(crate) struct Workshop {
     folder: TempDir,
 }
 
 impl Workshop {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             folder: tempfile::tempdir().expect("a temporary folder"),
         }
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// Writes a scenario file.
-    pub fn scenario(&self, name: &str, text: &str) -> String {
+    pub(crate) fn scenario(&self, name: &str, text: &str) -> String {
         let file = format!("{name}.toml");
         fs::write(self.path().join(&file), text).expect("a scenario file");
         file
@@ -52,21 +53,21 @@ impl Workshop {
     }
 
     /// Runs the real binary to its end.
-    pub fn runner(&self, args: &[&str]) -> Output {
+    pub(crate) fn runner(&self, args: &[&str]) -> Output {
         self.command(runner(), args)
             .output()
             .expect("the runner starts")
     }
 
     /// Runs `report` to its end.
-    pub fn report(&self, args: &[&str]) -> Output {
+    pub(crate) fn report(&self, args: &[&str]) -> Output {
         self.command(&runner().with_file_name("report"), args)
             .output()
             .expect("report starts")
     }
 
     /// Starts the real binary.
-    pub fn start(&self, args: &[&str]) -> Child {
+    pub(crate) fn start(&self, args: &[&str]) -> Child {
         let mut command = self.command(runner(), args);
         command
             .stdout(Stdio::piped())
@@ -76,16 +77,24 @@ impl Workshop {
     }
 
     /// The newest run folder of a scenario.
-    pub fn run_folder(&self, scenario: &str) -> PathBuf {
+    pub(crate) fn run_folder(&self, scenario: &str) -> PathBuf {
         let latest = self.path().join("outputs").join(scenario).join("latest");
         latest
             .canonicalize()
             .unwrap_or_else(|error| panic!("{}: {error}", latest.display()))
     }
 
-    /// Waits until the run's journal has so many whole rows.
-    pub fn wait_for_rows(&self, scenario: &str, rows: usize) {
+    /// Waits until the journal of the runner's run has so many whole rows.
+    pub(crate) fn wait_for_rows(&self, runner: &mut Child, scenario: &str, rows: usize) {
         wait_until("rows in the journal", || {
+            if let Some(status) = runner.try_wait().expect("a status") {
+                let mut text = String::new();
+                let _ = runner
+                    .stderr
+                    .take()
+                    .map(|mut stderr| stderr.read_to_string(&mut text));
+                panic!("the runner ended early ({status}): {text}");
+            }
             let journal = self
                 .path()
                 .join("outputs")
@@ -96,23 +105,23 @@ impl Workshop {
     }
 }
 
-pub fn runner() -> &'static Path {
+pub(crate) fn runner() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_runner"))
 }
 
-pub fn rows(folder: &Path) -> Vec<Row> {
+pub(crate) fn rows(folder: &Path) -> Vec<Row> {
     let text = fs::read_to_string(folder.join("rows.jsonl")).expect("a journal");
     text.lines()
         .map(|line| serde_json::from_str(line).expect("a row"))
         .collect()
 }
 
-pub fn manifest(folder: &Path) -> Manifest {
+pub(crate) fn manifest(folder: &Path) -> Manifest {
     let text = fs::read_to_string(folder.join("manifest.json")).expect("a manifest");
     serde_json::from_str(&text).expect("a manifest")
 }
 
-pub fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -120,7 +129,7 @@ pub fn stderr(output: &Output) -> String {
 ///
 /// # Panics
 /// When it does not hold within [`PATIENCE`].
-pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "waited in vain for {what}");
@@ -129,7 +138,7 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Processes whose environment carries a run's id, apart from the given one: engines and guards.
-pub fn processes_of(folder: &Path) -> Vec<u32> {
+pub(crate) fn processes_of(folder: &Path) -> Vec<u32> {
     let run_id = folder
         .file_name()
         .expect("a run id")

@@ -71,7 +71,7 @@ impl ModelConfig {
     /// The configuration of a built-in model.
     pub(crate) fn builtin(name: &str) -> Option<Self> {
         let (layers, hidden_size, heads, kv_heads, intermediate_size) = match name {
-            "builtin:tiny" => (4, 256, 4, 2, 768),
+            "builtin:tiny" => (3, 256, 4, 2, 768),
             "builtin:small" => (8, 512, 8, 4, 1536),
             _ => return None,
         };

@@ -172,15 +172,14 @@ impl Llama {
                 normed = normed.index_select(&picked, 0)?;
             }
             let attended = self.attend(index, layer, &normed, &rows, spans)?;
-            hidden = (hidden + layer.attention_output.forward(&attended)?)?;
+            hidden = add(&hidden, layer.attention_output.apply(&attended))?;
             let normed = layer.feed_forward_norm.forward(&hidden)?;
             let gated = with_values(&normed, |values| {
                 let mut gate = layer.gate.apply(values);
                 swiglu(&mut gate, &layer.up.apply(values));
                 gate
             })?;
-            let gated = Tensor::from_vec(gated, (hidden.dim(0)?, ()), &Device::Cpu)?;
-            hidden = (hidden + layer.down.forward(&gated)?)?;
+            hidden = add(&hidden, layer.down.apply(&gated))?;
         }
         let logits = self.logits.forward(&self.norm.forward(&hidden)?)?;
         let width = logits.dim(D::Minus1)?;
@@ -241,7 +240,7 @@ impl Llama {
         normed: &Tensor,
         rows: &[QueryRows],
         spans: &[Span<'_>],
-    ) -> Result<Tensor> {
+    ) -> Result<Vec<f32>> {
         let head_dim = self.attention.layout.head_dim;
         let width = self.attention.heads * head_dim;
         let scale = 1.0 / (head_dim as f32).sqrt();
@@ -266,9 +265,19 @@ impl Llama {
                 self.attention.attend(index, &queries, attended);
             }
         }
-        let rows = output.len() / width;
-        Tensor::from_vec(output, (rows, width), &Device::Cpu)
+        Ok(output)
     }
+}
+
+/// `hidden + update`. Candle's own addition wakes threads beyond those that were asked for.
+fn add(hidden: &Tensor, mut update: Vec<f32>) -> Result<Tensor> {
+    with_values(hidden, |values| {
+        update
+            .iter_mut()
+            .zip(values)
+            .for_each(|(sum, value)| *sum += value)
+    })?;
+    Tensor::from_vec(update, hidden.shape(), hidden.device())
 }
 
 /// The rows of a span that are computed beyond their KV values.

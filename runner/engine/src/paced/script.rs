@@ -40,7 +40,7 @@ impl Script {
         } else {
             toml::from_str(&text).map_err(|source| EngineError::Script {
                 path: path.to_owned(),
-                source,
+                source: Box::new(source),
             })?
         };
         Self::new(&paced, kv_bytes_per_token).map_err(|reason| EngineError::ScriptValue {

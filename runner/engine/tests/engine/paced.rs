@@ -69,9 +69,9 @@ fn times_are_never_shorter_than_the_script_says() {
 
 #[test]
 fn hits_cost_what_loading_costs() {
-    // Computing a chunk takes 256 ms, loading its 1 MiB takes 1 ms.
+    // Computing a chunk takes 256 ms, loading its 768 KiB takes 1 ms.
     let script =
-        "prefill-tokens-per-second = 1000\nload-bytes-per-second = { local-cpu = 1048576000 }\n";
+        "prefill-tokens-per-second = 1000\nload-bytes-per-second = { local-cpu = 786432000 }\n";
     let paced = launch(script, &["--local-cpu", "100000000"]);
     let prompt = prompt(2, 600);
     let cold = ask(&paced, &prompt, 4);
@@ -107,7 +107,7 @@ fn tiers_evict_and_restart_as_usual() {
     };
     let path = folder.path().to_str().unwrap();
     let disk = ["--local-disk", "100000000", "--local-disk-path", path];
-    let stack = [&["--prefix", "2100000"][..], &disk].concat();
+    let stack = [&["--prefix", "1600000"][..], &disk].concat();
     let paced = launch("", &stack);
     assert_eq!(
         [1, 1, 2, 1].map(|seed| cached(&paced, seed)),

@@ -91,7 +91,7 @@ fn a_client_that_goes_away_frees_its_place() {
 #[test]
 fn requests_beyond_the_memory_wait_for_each_other() {
     // Eight blocks in all, and each request needs five.
-    let capacity = (8 * 64 * 4096).to_string();
+    let capacity = (8 * 64 * 3072).to_string();
     let engine = Engine::start(&["--chunk-size", "64", "--prefix", &capacity]);
     let model = &engine.get("/v1/models").json()["data"][0];
     assert_eq!(model["max_model_len"], 512);

@@ -4,8 +4,8 @@ use std::fs;
 
 use crate::support::{Engine, chunk_files, prompt};
 
-/// Chunks of 64 tokens keep these tests short. A token of builtin:tiny has 4,096 bytes of KV.
-const CHUNK_BYTES: usize = 64 * 4096;
+/// Chunks of 64 tokens keep these tests short. A token of builtin:tiny has 3,072 bytes of KV.
+const CHUNK_BYTES: usize = 64 * 3072;
 const OUTPUT_TOKENS: u32 = 12;
 
 fn engine(arguments: &[&str]) -> Engine {
