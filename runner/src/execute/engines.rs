@@ -121,7 +121,10 @@ impl<'a> Live<'a> {
     ///
     /// # Errors
     /// In words, when an address cannot be used.
-    pub(crate) fn counters(&self, engine: usize) -> Result<Vec<(String, Target, &'static str)>, Stop> {
+    pub(crate) fn counters(
+        &self,
+        engine: usize,
+    ) -> Result<Vec<(String, Target, &'static str)>, Stop> {
         let plan = &self.plan.engines[engine];
         if plan.attach.is_some() {
             let target = self.target(engine)?;
