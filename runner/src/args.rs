@@ -21,6 +21,7 @@ Examples:
   runner --check scenarios/mine.toml           look for mistakes, start nothing
   runner --dry-run scenarios/local_cpu.toml    print the plan: processes, requests, skips
   runner -m meta-llama/Llama-3.1-8B-Instruct scenarios/local_cpu.toml
+  runner doctor --profile cpu                  what this host has, what is missing, how to get it
   report outputs/quickstart/latest             draw a run's report again
 
 Exit codes, the worst of all files:
@@ -37,6 +38,12 @@ pub struct Cli {
 /// Everything apart from running scenarios.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Look at what this host has for a profile, and say what is missing and how to get it.
+    Doctor {
+        /// Only this one: `builtin`, `cpu`, `gpu`, or a file. By default all three.
+        #[arg(long)]
+        profile: Option<String>,
+    },
     /// Print a completion script for a shell.
     Completions {
         /// The shell.

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Method, Request, header};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 
-use crate::load::Target;
+use crate::load::{Target, Transport};
 
 /// Longest time that one question may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -63,14 +63,14 @@ async fn ask(
     path: &str,
     body: Vec<u8>,
 ) -> Result<Answer, HttpError> {
-    let url = format!("http://{}{}", target.authority(), target.path(path));
+    let url = target.url(path);
     let no_answer = |reason: &dyn std::fmt::Display| HttpError::NoAnswer {
         url: url.clone(),
         reason: reason.to_string(),
     };
     let exchange = async {
         let address = target.resolve().map_err(|error| no_answer(&error))?;
-        let stream = TcpStream::connect(address)
+        let stream = Transport::connect(address, target.tls())
             .await
             .map_err(|error| no_answer(&error))?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))

@@ -5,7 +5,7 @@ use std::{io::Write as _, process::ExitCode};
 use clap::{CommandFactory as _, Parser as _};
 use runner::{
     args::{Cli, Command},
-    process, run,
+    doctor, process, run,
 };
 
 fn main() -> ExitCode {
@@ -16,6 +16,7 @@ fn main() -> ExitCode {
             clap_complete::generate(shell, &mut Cli::command(), "runner", &mut std::io::stdout());
             ExitCode::SUCCESS
         }
+        Some(Command::Doctor { profile }) => doctor::run(profile.as_deref()),
         Some(Command::Guard(guard)) => process::guard_main(&guard),
         Some(Command::Engine(engine)) => match engine::serve(*engine) {
             Ok(()) => ExitCode::SUCCESS,

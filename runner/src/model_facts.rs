@@ -8,13 +8,16 @@ use crate::{plan::ModelFacts, prompt};
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// The directory has no such file.
-    #[error("model directory {} has no {file}", .path.display())]
+    #[error("model directory {} has no {file}: a copy of the model from its hub has one, and `ci/setup-cpu-stack.sh` writes a whole stand-in", .path.display())]
     Missing {
         /// The directory.
         path: PathBuf,
         /// Which file.
         file: &'static str,
     },
+    /// A path, and nothing is there.
+    #[error("there is no model directory {}; `ci/setup-cpu-stack.sh` makes the stand-in of the profile `cpu`", .0.display())]
+    NoDirectory(PathBuf),
     /// The file is no JSON, or lacks what every Llama-like model states.
     #[error("cannot understand {}: {reason}", .path.display())]
     Config {
@@ -70,22 +73,38 @@ pub fn read(used: &str) -> Result<ModelFacts, ModelError> {
 /// # Errors
 /// When there is none on this host, or it cannot be read.
 pub fn tokenizer(used: &str) -> Result<prompt::Tokenizer, ModelError> {
-    if used.starts_with("builtin:") {
-        return Ok(prompt::Tokenizer::from_bytes(
+    match tokenizer_file(used)? {
+        Some(directory) => Ok(prompt::Tokenizer::from_file(&directory)?),
+        None => Ok(prompt::Tokenizer::from_bytes(
             engine::builtin_tokenizer_json(),
-        )?);
+        )?),
+    }
+}
+
+/// The directory that holds the model's tokenizer; null for a model that is built in.
+///
+/// # Errors
+/// When there is none on this host.
+pub fn tokenizer_file(used: &str) -> Result<Option<PathBuf>, ModelError> {
+    if used.starts_with("builtin:") {
+        return Ok(None);
     }
     let directory = Path::new(used);
-    if !directory.is_dir() {
-        return Err(ModelError::NoTokenizer(used.to_owned()));
-    }
-    if !directory.join("tokenizer.json").is_file() {
-        return Err(ModelError::Missing {
+    if directory.is_dir() {
+        let missing = || ModelError::Missing {
             path: directory.to_owned(),
             file: "tokenizer.json",
-        });
+        };
+        return directory
+            .join("tokenizer.json")
+            .is_file()
+            .then(|| Some(directory.to_owned()))
+            .ok_or_else(missing);
     }
-    Ok(prompt::Tokenizer::from_file(directory)?)
+    if used.starts_with('/') || used.starts_with('.') {
+        return Err(ModelError::NoDirectory(directory.to_owned()));
+    }
+    Err(ModelError::NoTokenizer(used.to_owned()))
 }
 
 fn has_weights(directory: &Path) -> bool {

@@ -1,13 +1,20 @@
 //! What can be known to go wrong before the first process starts.
 
-use std::{net::TcpListener, path::Path};
+use std::{
+    collections::BTreeMap,
+    net::TcpListener,
+    path::{Path, PathBuf},
+};
 
 use schemas::plan::Plan;
 
-use crate::plan::running_engines;
+use crate::{model_facts, plan::running_engines, versions::Versions};
 
 /// Free space that a run folder needs at least: logs and rows.
 const DISK_ROOM_BYTES: u64 = 200_000_000;
+
+/// What to do about an interpreter that will not do.
+const INSTALL: &str = "`runner doctor` tells what is missing and how to install it";
 
 /// Problems of one plan on this host, in words, each with what to do about it.
 pub fn problems(plan: &Plan, outputs: &Path) -> Vec<String> {
@@ -42,9 +49,26 @@ pub fn problems(plan: &Plan, outputs: &Path) -> Vec<String> {
             }
         }
     }
+    if !running_engines(plan).is_empty()
+        && let Err(error) = model_facts::tokenizer_file(&plan.model.used)
+    {
+        problems.push(error.to_string());
+    }
     problems.extend(memory_problem(plan));
     problems.extend(disk_problem(outputs));
     problems
+}
+
+/// Interpreters that have no vLLM, or do not run.
+pub fn interpreter_problems(answers: &BTreeMap<PathBuf, Versions>) -> Vec<String> {
+    let problems = answers.iter().filter_map(|(program, answer)| match answer {
+        Err(reason) => Some(format!("{reason}; {INSTALL}")),
+        Ok(versions) if !versions.contains_key("vllm") => {
+            Some(format!("{} has no vLLM; {INSTALL}", program.display()))
+        }
+        Ok(_) => None,
+    });
+    problems.collect()
 }
 
 fn is_program(program: &str) -> bool {

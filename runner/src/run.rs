@@ -1,6 +1,6 @@
 //! A run of the command line: discover → read → plan → preflight → execute → report, each stage's output the next one's only input.
 
-use std::{io::Write as _, process::ExitCode};
+use std::{collections::BTreeMap, io::Write as _, path::PathBuf, process::ExitCode};
 
 use reports::exit::Exit;
 use schemas::{manifest::Ending, plan::Plan};
@@ -9,10 +9,11 @@ use crate::{
     args::RunArgs,
     discover::{self, DiscoverError},
     execute::{self, RunInput},
-    model_facts, plan, preflight,
+    interpreter, model_facts, plan, preflight,
     profile::{self, Chosen},
     progress::Verbosity,
     read::{self, Loaded},
+    versions::{self, Asking, Versions},
 };
 
 /// Does what the arguments say.
@@ -67,10 +68,18 @@ fn stages(args: &RunArgs) -> Result<Exit, Failed> {
         }
         return Ok(Exit::AllMet);
     }
-    let problems: Vec<String> = plans
+    let asking = Asking::start(
+        &plans
+            .iter()
+            .map(|planned| &planned.plan)
+            .collect::<Vec<_>>(),
+    );
+    let mut problems: Vec<String> = plans
         .iter()
         .flat_map(|planned| preflight::problems(&planned.plan, &args.output_dir))
         .collect();
+    let versions = asking.finish();
+    problems.extend(preflight::interpreter_problems(&versions));
     if !problems.is_empty() {
         let text = problems
             .iter()
@@ -78,7 +87,7 @@ fn stages(args: &RunArgs) -> Result<Exit, Failed> {
             .collect::<String>();
         return Err((Exit::CouldNotRun, format!("{text}nothing was started")));
     }
-    execute_all(args, &loaded, &plans)
+    execute_all(args, &loaded, &plans, &versions)
 }
 
 fn files(args: &RunArgs) -> Result<Vec<std::path::PathBuf>, Failed> {
@@ -145,7 +154,8 @@ fn plans(args: &RunArgs, loaded: &[Loaded], found: &Chosen) -> Result<Vec<Planne
             &chosen.profile,
             overrides.model.as_deref(),
         );
-        names.used = crate::interpreter::expand(&names.used);
+        names.declared = interpreter::expand(&names.declared);
+        names.used = interpreter::expand(&names.used);
         match model_facts::read(&names.used) {
             Ok(facts) => {
                 let plan = plan::build(plan::Inputs {
@@ -156,6 +166,7 @@ fn plans(args: &RunArgs, loaded: &[Loaded], found: &Chosen) -> Result<Vec<Planne
                     overrides: &overrides,
                     names: &names,
                     facts: &facts,
+                    python: &interpreter::search(chosen.profile.interpreter.as_ref()),
                 });
                 plans.push(Planned {
                     plan,
@@ -174,7 +185,12 @@ fn plans(args: &RunArgs, loaded: &[Loaded], found: &Chosen) -> Result<Vec<Planne
     }
 }
 
-fn execute_all(args: &RunArgs, loaded: &[Loaded], plans: &[Planned]) -> Result<Exit, Failed> {
+fn execute_all(
+    args: &RunArgs,
+    loaded: &[Loaded],
+    plans: &[Planned],
+    versions: &BTreeMap<PathBuf, Versions>,
+) -> Result<Exit, Failed> {
     let verbosity = match (args.quiet, args.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Verbose,
@@ -197,6 +213,7 @@ fn execute_all(args: &RunArgs, loaded: &[Loaded], plans: &[Planned]) -> Result<E
             plan,
             profile_reason: &profile.reason,
             client_cores: &client_cores,
+            versions: versions::of_plan(plan, versions),
             outputs: &args.output_dir,
             verbosity,
         };

@@ -31,6 +31,7 @@ fn plan_of(path: &Path) -> Plan {
         overrides: &Overrides::default(),
         names: &names,
         facts: &facts,
+        python: &runner::interpreter::Search::default(),
     })
 }
 

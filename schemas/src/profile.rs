@@ -48,6 +48,12 @@ pub struct Profile {
     /// What is listened on; by default 127.0.0.1.
     #[schemars(transform = mark::not_empty)]
     pub host: Option<String>,
+    /// More arguments for engines of the profile's kind, as typed on their command line.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// More environment for engines of the profile's kind.
+    #[serde(default)]
+    pub env: IndexMap<String, String>,
     /// Settings by declared model name.
     #[serde(default)]
     pub model: IndexMap<String, ModelSettings>,

@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use schemas::{
     plan::{Launch, Probe, Role},
-    scenario::KeptBy,
+    scenario::{EngineKind, KeptBy},
 };
 
 use super::Request;
@@ -102,13 +102,16 @@ pub(crate) fn launches(request: &Request<'_>) -> Result<(Vec<Launch>, bool), Str
         files.insert(path.clone(), script);
         command.extend(["--paced".to_owned(), path]);
     }
+    let (profile_args, mut env) = request.extras(EngineKind::Builtin);
+    command.extend(profile_args.iter().cloned());
     command.extend(engine.args.iter().cloned());
+    env.extend(engine.env.clone());
 
     let launch = Launch {
         name: request.name.to_owned(),
         role: Role::Engine,
         command,
-        env: engine.env.clone(),
+        env,
         files,
         ports: IndexMap::from([(request.name.to_owned(), request.fixed_port)]),
         probe: Probe::Http {

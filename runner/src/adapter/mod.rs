@@ -1,12 +1,16 @@
 //! Engine adapters: (engine, backend, profile) becomes processes to launch, as data. Nothing else knows what an engine's command line is.
 
 mod builtin;
+mod vllm;
 
+use indexmap::IndexMap;
 use schemas::{
     plan::{AttachPlan, EnginePlan, Model, Tier},
-    profile::Profile,
+    profile::{ModelSettings, Profile, Residency},
     scenario::{Backend, Engine, EngineKind, Remote},
 };
+
+use crate::interpreter::Search;
 
 /// Tokens that LMCache and the built-in engine find and load as one.
 pub const CHUNK_TOKENS: u32 = 256;
@@ -24,10 +28,39 @@ pub struct Request<'a> {
     pub model: &'a Model,
     /// How scenarios run on this host.
     pub profile: &'a Profile,
+    /// What was found of the profile's interpreter.
+    pub python: &'a Search,
+    /// Engines of the scenario that this host starts, this one included.
+    pub together: usize,
     /// `-p`: the port that the engine has to take.
     pub fixed_port: Option<u16>,
     /// The plan's seed.
     pub seed: u64,
+}
+
+impl<'a> Request<'a> {
+    /// The profile's settings for the declared model.
+    fn settings(&self) -> Option<&'a ModelSettings> {
+        self.profile.model.get(&self.model.declared)
+    }
+
+    /// The profile's own arguments and environment, which are for engines of its kind only.
+    fn extras(&self, kind: EngineKind) -> (&'a [String], IndexMap<String, String>) {
+        if kind == self.profile.engine {
+            (&self.profile.args, self.profile.env.clone())
+        } else {
+            (&[], IndexMap::new())
+        }
+    }
+
+    /// This engine's share of its device's memory.
+    fn memory_share(&self) -> Option<f64> {
+        let engines = match self.profile.residency {
+            Residency::Resident => self.together.max(1),
+            Residency::InTurn | Residency::SideBySide => 1,
+        };
+        Some(self.profile.memory_share? / engines as f64)
+    }
 }
 
 /// An engine that can run here.
@@ -70,9 +103,16 @@ pub fn plan(request: &Request<'_>) -> Result<Planned, Box<Unsupported>> {
                     )
                 })
             }
-            Some(EngineKind::Vllm) | None => Err(
-                "this version starts the built-in engine only (`kind = \"builtin\"`)".to_owned(),
-            ),
+            Some(EngineKind::Vllm) => vllm::launches(request).map(|launches| {
+                (
+                    EnginePlan {
+                        launches,
+                        ..engine.clone()
+                    },
+                    Vec::new(),
+                )
+            }),
+            None => Err("an engine that is started needs a kind".to_owned()),
         }
     };
     match planned {
@@ -85,8 +125,13 @@ pub fn plan(request: &Request<'_>) -> Result<Planned, Box<Unsupported>> {
 fn shell(request: &Request<'_>) -> EnginePlan {
     let kind = match &request.engine.attach {
         Some(_) => None,
-        None if request.model.used.starts_with("builtin:") => Some(EngineKind::Builtin),
-        None => Some(request.engine.kind.unwrap_or(request.profile.engine)),
+        None => Some(request.engine.kind.unwrap_or_else(|| {
+            if request.model.used.starts_with("builtin:") {
+                EngineKind::Builtin
+            } else {
+                request.profile.engine
+            }
+        })),
     };
     let tiers = request
         .engine
@@ -106,12 +151,7 @@ fn shell(request: &Request<'_>) -> EnginePlan {
         promises_hits: !tiers.is_empty(),
         tiers,
         baseline,
-        chunk_tokens: request
-            .engine
-            .lmcache
-            .as_ref()
-            .and_then(|l| l.chunk_size)
-            .unwrap_or(CHUNK_TOKENS),
+        chunk_tokens: chunk_tokens(request, kind),
         paced: request.engine.paced.is_some(),
         launches: Vec::new(),
         attach: request.engine.attach.as_ref().map(|attach| AttachPlan {
@@ -119,6 +159,25 @@ fn shell(request: &Request<'_>) -> EnginePlan {
             api_key_env: attach.api_key_env.clone(),
         }),
     }
+}
+
+/// Tokens that the engine's tiers find as one.
+fn chunk_tokens(request: &Request<'_>, kind: Option<EngineKind>) -> u32 {
+    let only_prefix = request.engine.backend.as_ref().is_some_and(|backend| {
+        backend.prefix.is_some()
+            && backend.local_cpu.is_none()
+            && backend.local_disk.is_none()
+            && backend.remote.is_none()
+    });
+    if kind == Some(EngineKind::Vllm) && only_prefix {
+        return vllm::block_tokens(request);
+    }
+    request
+        .engine
+        .lmcache
+        .as_ref()
+        .and_then(|lmcache| lmcache.chunk_size)
+        .unwrap_or(CHUNK_TOKENS)
 }
 
 /// The stack near to far.

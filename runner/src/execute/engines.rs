@@ -103,11 +103,7 @@ impl<'a> Live<'a> {
             )),
             Some(attach) => {
                 let target = Target::from_url(&attach.url)?;
-                match attach
-                    .api_key_env
-                    .as_deref()
-                    .and_then(|variable| std::env::var(variable).ok())
-                {
+                match self.key(engine) {
                     Some(key) => Ok(target.with_key(&key)?),
                     None => Ok(target),
                 }
@@ -115,20 +111,36 @@ impl<'a> Live<'a> {
         }
     }
 
-    /// Processes of an engine that have counters: name and URL.
-    pub(crate) fn counters(&self, engine: usize) -> Vec<(String, String)> {
+    /// The key of an attached engine, where it has one.
+    pub(crate) fn key(&self, engine: usize) -> Option<String> {
+        let attach = self.plan.engines[engine].attach.as_ref()?;
+        std::env::var(attach.api_key_env.as_deref()?).ok()
+    }
+
+    /// Where the processes of an engine show their counters, by their names.
+    ///
+    /// # Errors
+    /// In words, when an address cannot be used.
+    pub(crate) fn counters(
+        &self,
+        engine: usize,
+    ) -> Result<Vec<(String, Target, &'static str)>, Stop> {
+        let plan = &self.plan.engines[engine];
+        if plan.attach.is_some() {
+            let target = self.target(engine)?;
+            return Ok(vec![(plan.name.clone(), target, "/metrics")]);
+        }
         let Some(supervisor) = &self.supervisor else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
         let symbols = supervisor.symbols(&self.ports);
         let launches = self.plan.engines[engine].launches.iter();
         launches
             .filter_map(|launch| {
-                Some((
-                    launch.name.clone(),
-                    symbols.fill(launch.metrics_url.as_ref()?).ok()?,
-                ))
+                let url = symbols.fill(launch.metrics_url.as_ref()?).ok()?;
+                Some((launch.name.clone(), url))
             })
+            .map(|(name, url)| Ok((name, Target::from_url(&url)?, "")))
             .collect()
     }
 

@@ -5,7 +5,11 @@ mod order;
 mod prepare;
 mod turn;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use schemas::{
     manifest::{ClientRecord, Ending, Heartbeat, Manifest, ProcessRecord},
@@ -45,6 +49,8 @@ pub struct RunInput<'a> {
     pub profile_reason: &'a str,
     /// Cores of the runner's request path.
     pub client_cores: &'a [u32],
+    /// Versions of what the engines are made of.
+    pub versions: indexmap::IndexMap<String, String>,
     /// Where run folders go.
     pub outputs: &'a std::path::Path,
     /// How much is printed.
@@ -137,7 +143,7 @@ pub async fn run(input: RunInput<'_>) -> Result<Executed, ExecuteError> {
         ending: None,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         // The built-in engine has the runner's version; other engines tell their own.
-        versions: indexmap::IndexMap::new(),
+        versions: input.versions.clone(),
         host: host::describe(),
         git_commit: host::git_commit(&input.loaded.path),
         command_line: std::env::args().collect(),
@@ -181,6 +187,7 @@ pub async fn run(input: RunInput<'_>) -> Result<Executed, ExecuteError> {
         live,
         interrupted,
         overheads: BTreeMap::new(),
+        without_counters: BTreeSet::new(),
         fingerprints: BTreeMap::new(),
         heartbeats: Vec::new(),
         pilots: BTreeMap::new(),
@@ -269,6 +276,8 @@ struct Dispatcher<'a> {
     interrupted: CancellationToken,
     /// What the chat template adds, by engine, where `/tokenize` told.
     overheads: BTreeMap<usize, TemplateOverhead>,
+    /// Attached engines that show no counters.
+    without_counters: BTreeSet<usize>,
     fingerprints: BTreeMap<(usize, u32), String>,
     heartbeats: Vec<Heartbeat>,
     /// TTFTs of later requests in seconds, by (experiment, engine) and trial: what `until` looks at.

@@ -3,6 +3,7 @@
 use schemas::{
     manifest::Heartbeat,
     plan::ArrivalPlan,
+    row::Row,
     sample::{Counter, Edge},
 };
 use tokio_util::sync::CancellationToken;
@@ -24,16 +25,27 @@ impl Dispatcher<'_> {
         let sample = self.texts.text("sample", &[], SAMPLE_TOKENS);
         for engine in group {
             let target = self.live.target(*engine)?;
+            if plan.engines[*engine].attach.is_some() {
+                self.greet(*engine, &target).await?;
+            }
             for experiment in 0..plan.experiments.len() {
                 let prompts = self.prompts(experiment, 0)?;
                 match prepare::lengths(&target, plan, (&sample, SAMPLE_TOKENS), &prompts).await? {
                     prepare::Lengths::Exact(overhead) => {
                         self.overheads.insert(*engine, overhead);
                     }
+                    prepare::Lengths::FromUsage(overhead) => {
+                        self.overheads.insert(*engine, overhead);
+                        let name = &plan.engines[*engine].name;
+                        self.warn(format!(
+                            "{name} has no /tokenize: prompt lengths are checked in its answers, afterwards"
+                        ))?;
+                        break;
+                    }
                     prepare::Lengths::Unknown => {
                         let name = &plan.engines[*engine].name;
                         self.warn(format!(
-                            "{name} has no /tokenize: prompt lengths are checked afterwards only"
+                            "{name} has no /tokenize and counts no tokens: prompt lengths are not checked"
                         ))?;
                         break;
                     }
@@ -50,6 +62,38 @@ impl Dispatcher<'_> {
             self.warm_up(*engine, target, arrivals).await?;
         }
         Ok(())
+    }
+
+    /// Whether an attached engine takes the key and serves the model.
+    async fn greet(&self, engine: usize, target: &Target) -> Result<(), Stop> {
+        let name = &self.plan.engines[engine].name;
+        match prepare::served(target, &self.plan.model.served_name).await? {
+            prepare::Served::Yes => Ok(()),
+            prepare::Served::Refused { status } => {
+                let variable = self.plan.engines[engine]
+                    .attach
+                    .as_ref()
+                    .and_then(|attach| attach.api_key_env.as_deref());
+                Err(Stop::Failed(format!(
+                    "{name} at {} refuses the request (status {status}): {}",
+                    target.url(""),
+                    variable.map_or_else(
+                        || "`api-key-env` names the variable that holds its key".to_owned(),
+                        |variable| format!("look at the key in {variable}")
+                    )
+                )))
+            }
+            prepare::Served::NotReady { status } => Err(Stop::Failed(format!(
+                "{name} at {} is not ready (status {status}): wait until it serves",
+                target.url("")
+            ))),
+            prepare::Served::Others(models) => Err(Stop::Failed(format!(
+                "{name} at {} serves {} and not {}: name that model in the scenario, or with `-m`",
+                target.url(""),
+                models.join(", "),
+                self.plan.model.served_name
+            ))),
+        }
     }
 
     /// Sends each length once with other text; only failures are told.
@@ -71,10 +115,11 @@ impl Dispatcher<'_> {
             request_timeout_ns: self.plan.request_timeout_ns,
         };
         let mut failure = None;
-        self.drive(turn, |_, event| {
-            if let LoadEvent::Finished(row) = event
+        self.drive(turn, |dispatcher, event| {
+            if let LoadEvent::Finished(mut row) = event
                 && row.outcome != schemas::row::Outcome::Ok
             {
+                dispatcher.hide_key(engine, &mut row);
                 failure = Some(format!(
                     "{:?}: {}",
                     row.outcome,
@@ -126,7 +171,8 @@ impl Dispatcher<'_> {
             .drive(turn, |dispatcher, event| {
                 match event {
                     LoadEvent::Started { .. } => {}
-                    LoadEvent::Finished(row) => {
+                    LoadEvent::Finished(mut row) => {
+                        dispatcher.hide_key(slot.engine, &mut row);
                         dispatcher.remember(slot, &row);
                         dispatcher.emit(EventKind::RequestFinished(row))?;
                     }
@@ -176,6 +222,18 @@ impl Dispatcher<'_> {
         }
     }
 
+    /// A server that refuses a key may repeat it: it goes into no file.
+    fn hide_key(&self, engine: usize, row: &mut Row) {
+        let Some(key) = self.live.key(engine).filter(|key| !key.is_empty()) else {
+            return;
+        };
+        for text in [&mut row.detail, &mut row.text].into_iter().flatten() {
+            if text.contains(&key) {
+                *text = text.replace(&key, "[key]");
+            }
+        }
+    }
+
     fn identity(&self, slot: Slot) -> Identity {
         Identity {
             expr_id: expr_id(self.plan, slot),
@@ -189,9 +247,12 @@ impl Dispatcher<'_> {
     /// Reads the counters of an engine and its sidecars. One that does not answer is a warning: its experiment lacks evidence, not numbers.
     async fn scrape(&mut self, slot: Slot, edge: Edge) -> Result<(), Stop> {
         let mut read: Vec<Counter> = Vec::new();
-        for (subject, url) in self.live.counters(slot.engine) {
-            let target = Target::from_url(&url)?;
-            match http::get(&target, "").await {
+        let attached = self.plan.engines[slot.engine].attach.is_some();
+        if self.without_counters.contains(&slot.engine) {
+            return Ok(());
+        }
+        for (subject, target, path) in self.live.counters(slot.engine)? {
+            match http::get(&target, path).await {
                 Ok(answer) if answer.status == 200 => {
                     let reading = Reading {
                         at_ns: self.clock.now_ns(),
@@ -205,10 +266,17 @@ impl Dispatcher<'_> {
                         reading,
                     ));
                 }
-                Ok(answer) => self.warn(format!(
-                    "{url} gave status {} instead of counters",
-                    answer.status
-                ))?,
+                Ok(answer) => {
+                    // An engine that others run need not show its counters: told once.
+                    if attached {
+                        self.without_counters.insert(slot.engine);
+                    }
+                    self.warn(format!(
+                        "{} gave status {} instead of counters",
+                        target.url(path),
+                        answer.status
+                    ))?;
+                }
                 Err(error) => self.warn(error.to_string())?,
             }
         }

@@ -27,6 +27,7 @@ use super::{
     request::{Head, Route},
     stops::Stops,
     target::TargetError,
+    transport::Tls,
     turn::{ArrivalItem, LoadEvent, Turn},
 };
 use crate::clock::{RunClock, thread_cpu_ns};
@@ -71,6 +72,7 @@ struct Job {
 /// What a [`Route`] is made of on the request thread.
 struct RouteParts {
     address: std::net::SocketAddr,
+    tls: Option<Tls>,
     head: Head,
 }
 
@@ -130,6 +132,7 @@ impl Client {
     ) -> Result<mpsc::Receiver<LoadEvent>, ClientError> {
         let route = RouteParts {
             address: turn.target.resolve()?,
+            tls: turn.target.tls().cloned(),
             head: Head::chat(&turn.target)?,
         };
         let (events, receiver) = mpsc::channel(EVENTS_WAITING);
@@ -242,6 +245,7 @@ impl RequestThread {
         let route = Route {
             clock: self.clock,
             address: job.route.address,
+            tls: job.route.tls,
             head: job.route.head,
             opened: Cell::new(0),
         };

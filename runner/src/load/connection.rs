@@ -12,9 +12,9 @@ use std::{
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
-use tokio::net::TcpStream;
 
 use super::{
+    transport::{Tls, Transport},
     upload::Upload,
     wire::{Stamps, Wire},
 };
@@ -66,11 +66,15 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Opens a connection.
-    pub(super) async fn open(address: SocketAddr, clock: RunClock) -> Result<Box<Self>, OpenError> {
+    pub(super) async fn open(
+        address: SocketAddr,
+        tls: Option<&Tls>,
+        clock: RunClock,
+    ) -> Result<Box<Self>, OpenError> {
         let connect_ns = clock.now_ns();
-        let connect = |source| OpenError::Connect { address, source };
-        let stream = TcpStream::connect(address).await.map_err(connect)?;
-        stream.set_nodelay(true).map_err(connect)?;
+        let stream = Transport::connect(address, tls)
+            .await
+            .map_err(|source| OpenError::Connect { address, source })?;
         let connected_ns = clock.now_ns();
         let stamps = Rc::new(Stamps::default());
         let wire = TokioIo::new(Wire::new(stream, clock, Rc::clone(&stamps)));

@@ -24,6 +24,7 @@ mod stops;
 #[cfg(test)]
 mod stream_tests;
 mod target;
+mod transport;
 mod turn;
 mod upload;
 mod wire;
@@ -32,6 +33,7 @@ pub use client::{Client, ClientError};
 pub use histogram::Spread;
 pub use stops::Stops;
 pub use target::{Target, TargetError};
+pub(crate) use transport::Transport;
 pub use turn::{
     ArrivalItem, Body, Conversation, ConversationTurn, Identity, LoadEvent, RequestFacts,
     RequestItem, Schedule, Turn, TurnReport,

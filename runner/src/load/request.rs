@@ -23,6 +23,7 @@ use super::{
     exchange::{End, Exchange, Recording, Stop},
     slot::Slot,
     target::Target,
+    transport::Tls,
     turn::Body,
     upload::Upload,
 };
@@ -69,6 +70,7 @@ impl Head {
 pub(super) struct Route {
     pub(super) clock: RunClock,
     pub(super) address: std::net::SocketAddr,
+    pub(super) tls: Option<Tls>,
     pub(super) head: Head,
     /// Connections opened so far.
     pub(super) opened: Cell<u32>,
@@ -76,7 +78,7 @@ pub(super) struct Route {
 
 impl Route {
     pub(super) async fn open(&self) -> Result<Box<Connection>, OpenError> {
-        let connection = Connection::open(self.address, self.clock).await?;
+        let connection = Connection::open(self.address, self.tls.as_ref(), self.clock).await?;
         self.opened.set(self.opened.get() + 1);
         Ok(connection)
     }

@@ -5,14 +5,24 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use hyper::header::HeaderValue;
 use thiserror::Error;
 
+use super::transport::Tls;
+
 /// Why a target cannot be used.
 #[derive(Debug, Error)]
 pub enum TargetError {
-    /// The text is no URL of the form `http://host[:port][/path]`.
-    #[error("'{url}' is not a URL of the form http://host:port")]
+    /// The text is no URL of the form `http[s]://host[:port][/path]`.
+    #[error("'{url}' is not a URL of the form http://host:port or https://host:port")]
     NotHttp {
         /// The text as given.
         url: String,
+    },
+    /// Nothing can be encrypted for this host.
+    #[error("{url} cannot be asked over https: {reason}")]
+    Tls {
+        /// The text as given.
+        url: String,
+        /// Why not.
+        reason: String,
     },
     /// The key holds characters that a header cannot carry.
     #[error("the API key holds characters that a header cannot carry")]
@@ -39,6 +49,8 @@ pub struct Target {
     host: String,
     port: u16,
     base_path: String,
+    /// Where it is asked over https.
+    tls: Option<Tls>,
     /// `Bearer …`; marked sensitive, so that it is never shown.
     authorization: Option<HeaderValue>,
 }
@@ -50,6 +62,7 @@ impl Target {
             host: "127.0.0.1".to_owned(),
             port,
             base_path: String::new(),
+            tls: None,
             authorization: None,
         }
     }
@@ -57,22 +70,37 @@ impl Target {
     /// An engine at a base URL (without `/v1`).
     ///
     /// # Errors
-    /// [`TargetError::NotHttp`] for anything but plain http.
+    /// [`TargetError::NotHttp`] for anything but http and https, [`TargetError::Tls`].
     pub fn from_url(url: &str) -> Result<Self, TargetError> {
         let refuse = || TargetError::NotHttp {
             url: url.to_owned(),
         };
         let parsed: hyper::Uri = url.parse().map_err(|_| refuse())?;
-        if parsed.scheme_str() != Some("http") || parsed.query().is_some() {
+        let encrypted = match parsed.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(refuse()),
+        };
+        if parsed.query().is_some() {
             return Err(refuse());
         }
         let host = parsed.host().ok_or_else(refuse)?.to_owned();
-        let port = parsed.port_u16().unwrap_or(80);
+        let tls = encrypted
+            .then(|| Tls::new(bare(&host)))
+            .transpose()
+            .map_err(|reason| TargetError::Tls {
+                url: url.to_owned(),
+                reason,
+            })?;
+        let port = parsed
+            .port_u16()
+            .unwrap_or(if encrypted { 443 } else { 80 });
         let base_path = parsed.path().trim_end_matches('/').to_owned();
         Ok(Self {
             host,
             port,
             base_path,
+            tls,
             authorization: None,
         })
     }
@@ -99,6 +127,17 @@ impl Target {
         format!("{}{path}", self.base_path)
     }
 
+    /// The whole URL of a path under the base path.
+    pub fn url(&self, path: &str) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}{}", self.authority(), self.path(path))
+    }
+
+    /// What an encrypted connection needs, where it is asked over https.
+    pub(crate) fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
+    }
+
     /// The key's header, where there is one.
     pub fn authorization(&self) -> Option<&HeaderValue> {
         self.authorization.as_ref()
@@ -109,8 +148,7 @@ impl Target {
     /// # Errors
     /// [`TargetError::Resolve`] and [`TargetError::NoAddress`].
     pub fn resolve(&self) -> Result<SocketAddr, TargetError> {
-        let bare = self.host.trim_start_matches('[').trim_end_matches(']');
-        (bare, self.port)
+        (bare(&self.host), self.port)
             .to_socket_addrs()
             .map_err(|source| TargetError::Resolve {
                 host: self.host.clone(),
@@ -121,6 +159,11 @@ impl Target {
                 host: self.host.clone(),
             })
     }
+}
+
+/// An address of IPv6 without its brackets.
+fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 #[cfg(test)]
@@ -145,14 +188,7 @@ mod tests {
 
     #[test]
     fn other_schemes_and_nonsense_are_refused() {
-        for url in [
-            "https://h:1",
-            "h:1",
-            "",
-            "http://",
-            "ftp://h",
-            "http://h?x=1",
-        ] {
+        for url in ["h:1", "", "http://", "ftp://h", "http://h?x=1"] {
             assert!(Target::from_url(url).is_err(), "{url}");
         }
     }

@@ -1,4 +1,4 @@
-//! The TCP stream of a connection, which stamps its own writes and reads at the moment they happen.
+//! The byte stream of a connection, which stamps its own writes and reads at the moment they happen.
 
 use std::{
     cell::Cell,
@@ -8,11 +8,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::transport::Transport;
 use crate::clock::RunClock;
 
 /// When a connection wrote and read last; shared between the stream and the request that uses it.
@@ -47,16 +45,16 @@ impl Stamps {
     }
 }
 
-/// A TCP stream that stamps.
+/// A stream that stamps: what is encrypted just before, what is decrypted just after.
 #[derive(Debug)]
 pub(super) struct Wire {
-    stream: TcpStream,
+    stream: Transport,
     clock: RunClock,
     stamps: Rc<Stamps>,
 }
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream, clock: RunClock, stamps: Rc<Stamps>) -> Self {
+    pub(super) fn new(stream: Transport, clock: RunClock, stamps: Rc<Stamps>) -> Self {
         Self {
             stream,
             clock,

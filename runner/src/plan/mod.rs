@@ -13,7 +13,7 @@ use schemas::{
     scenario::{Metric, Scenario},
 };
 
-use crate::adapter;
+use crate::{adapter, interpreter::Search};
 
 pub use model::{ModelFacts, ModelName, resolve as resolve_model};
 
@@ -47,6 +47,8 @@ pub struct Inputs<'a> {
     pub names: &'a ModelName,
     /// What is known of the model that will be used.
     pub facts: &'a ModelFacts,
+    /// What was found of the profile's interpreter.
+    pub python: &'a Search,
 }
 
 /// Computes the plan.
@@ -59,6 +61,7 @@ pub fn build(inputs: Inputs<'_>) -> Plan {
         overrides,
         names,
         facts,
+        python,
     } = inputs;
     let mut substitutions = Vec::new();
     let mut skipped = Vec::new();
@@ -101,6 +104,12 @@ pub fn build(inputs: Inputs<'_>) -> Plan {
                 engine,
                 model: &model,
                 profile,
+                python,
+                together: scenario
+                    .engine
+                    .values()
+                    .filter(|engine| engine.attach.is_none())
+                    .count(),
                 fixed_port: overrides.ports.get(index).copied(),
                 seed,
             };

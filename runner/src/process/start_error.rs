@@ -97,6 +97,10 @@ impl fmt::Display for StartError {
                 if let Some(found) = found {
                     write!(formatter, ": {found}")?;
                 }
+                write!(
+                    formatter,
+                    "; `ready` under [timeout] in the scenario gives it longer"
+                )?;
             }
             StartErrorKind::Cancelled => {
                 write!(formatter, "{role} `{name}` was stopped before it was ready")?

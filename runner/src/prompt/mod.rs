@@ -15,5 +15,8 @@ mod words;
 pub use builder::{Occasion, TrialPrompts, build, warm_up};
 pub(crate) use json::json_content;
 pub use source::{PromptError, TextSource};
-pub use template::{TemplateOverhead, TokenizeError, parse_token_count, tokenize_request};
+pub use template::{
+    TemplateOverhead, TokenizeError, parse_prompt_tokens, parse_token_count, tokenize_request,
+    usage_request,
+};
 pub use tokenizer::{Tokenizer, TokenizerError};

@@ -32,24 +32,55 @@ impl TemplateOverhead {
     }
 }
 
-/// Why an answer of `/tokenize` cannot be used.
+/// Why an answer cannot be used.
 #[derive(Debug, Error)]
 pub enum TokenizeError {
     /// It is not the JSON of a count.
-    #[error("the answer of /tokenize holds no count: {0}")]
+    #[error("the answer holds no count: {0}")]
     NoCount(#[from] serde_json::Error),
+}
+
+/// Messages that alternate user, assistant, user, ….
+fn messages(contents: &[&str]) -> Vec<serde_json::Value> {
+    contents
+        .iter()
+        .enumerate()
+        .map(|(index, content)| serde_json::json!({ "role": if index % 2 == 0 { "user" } else { "assistant" }, "content": content }))
+        .collect()
 }
 
 /// Body of a `POST /tokenize` for messages that alternate user, assistant, user, …, with the template applied as for an answer.
 pub fn tokenize_request(model: &str, contents: &[&str]) -> Vec<u8> {
-    let messages: Vec<serde_json::Value> = contents
-        .iter()
-        .enumerate()
-        .map(|(index, content)| serde_json::json!({ "role": if index % 2 == 0 { "user" } else { "assistant" }, "content": content }))
-        .collect();
+    let messages = messages(contents);
     serde_json::json!({ "model": model, "messages": messages, "add_generation_prompt": true })
         .to_string()
         .into_bytes()
+}
+
+/// Body of a request for one token to the same messages, whose `usage` counts them.
+pub fn usage_request(model: &str, contents: &[&str]) -> Vec<u8> {
+    let messages = messages(contents);
+    serde_json::json!({ "model": model, "messages": messages, "max_tokens": 1, "stream": false })
+        .to_string()
+        .into_bytes()
+}
+
+/// Prompt tokens in the `usage` of an answer without streaming.
+///
+/// # Errors
+/// [`TokenizeError::NoCount`].
+pub fn parse_prompt_tokens(answer: &[u8]) -> Result<u32, TokenizeError> {
+    #[derive(Deserialize)]
+    struct Answer {
+        usage: Usage,
+    }
+    #[derive(Deserialize)]
+    struct Usage {
+        prompt_tokens: u32,
+    }
+    Ok(serde_json::from_slice::<Answer>(answer)?
+        .usage
+        .prompt_tokens)
 }
 
 /// Count in the answer of `/tokenize`.
@@ -97,5 +128,9 @@ mod tests {
             Some(5)
         );
         assert!(parse_token_count(b"{}").is_err());
+        assert_eq!(
+            parse_prompt_tokens(br#"{"usage":{"prompt_tokens":9}}"#).ok(),
+            Some(9)
+        );
     }
 }

@@ -44,6 +44,11 @@ impl Workshop {
         file
     }
 
+    /// The real binary with these arguments, for a test that sets more.
+    pub fn command_of_runner(&self, args: &[&str]) -> Command {
+        self.command(runner(), args)
+    }
+
     fn command(&self, program: &Path, args: &[&str]) -> Command {
         let mut command = Command::new(program);
         command

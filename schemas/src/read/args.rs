@@ -58,7 +58,7 @@ pub(super) const SCENARIO_KEYS: Owned = &[
     ("-tp", "write `tensor-parallel`"),
 ];
 
-/// In a profile's `[model."NAME"]`: `args`. What a scenario's keys say stays theirs; the rest are the profile's own keys.
+/// In a profile's `args` and in those of its `[model."NAME"]`. What a scenario's keys say stays theirs; the rest are the profile's own keys.
 pub(super) const PROFILE_KEYS: Owned = &[
     ("--api-key", "the runner asks without a key what it starts"),
     ("--enable-chunked-prefill", "write `chunked-prefill = true`"),
@@ -73,8 +73,8 @@ pub(super) const PROFILE_KEYS: Owned = &[
     ("--kv-offloading-backend", BACKEND),
     ("--kv-offloading-size", BACKEND),
     ("--kv-transfer-config", BACKEND),
-    ("--max-model-len", "write `max-length`"),
-    ("--model", "write `path`"),
+    ("--max-model-len", "write [model.\"NAME\"] `max-length`"),
+    ("--model", "write [model.\"NAME\"] `path`"),
     (
         "--no-enable-chunked-prefill",
         "write `chunked-prefill = false`",
@@ -83,7 +83,10 @@ pub(super) const PROFILE_KEYS: Owned = &[
     ("--port", PORTS),
     ("--served-model-name", "the runner names the model"),
     ("--tensor-parallel-size", "write `tensor-parallel`"),
-    ("--trust-remote-code", "write `trust-remote-code = true`"),
+    (
+        "--trust-remote-code",
+        "write [model.\"NAME\"] `trust-remote-code = true`",
+    ),
     ("--uds", PORTS),
     ("-p", PORTS),
     ("-tp", "write `tensor-parallel`"),
@@ -106,7 +109,7 @@ const VARIABLES: Owned = &[
     ("TMPDIR", "each run has its own"),
 ];
 
-/// Checks `args` of an engine or a model.
+/// Checks `args` of an engine, a profile or a model.
 pub(super) fn check(table: &Node<'_>, owned: Owned, problems: &mut Problems) {
     for argument in table.get("args").iter().flat_map(Node::elements) {
         let Some(text) = argument.text() else {
@@ -122,7 +125,7 @@ pub(super) fn check(table: &Node<'_>, owned: Owned, problems: &mut Problems) {
     }
 }
 
-/// Checks `env` of an engine.
+/// Checks `env` of an engine or a profile.
 pub(super) fn check_environment(table: &Node<'_>, problems: &mut Problems) {
     for (name, node) in table.get("env").iter().flat_map(Node::entries) {
         if let Some((name, instead)) = VARIABLES.iter().find(|(owned, _)| *owned == name) {

@@ -25,6 +25,8 @@ pub(super) fn scenario(root: &Node<'_>, names: &Names<'_>, problems: &mut Proble
 
 /// All rules of profile files.
 pub(super) fn profile(root: &Node<'_>, problems: &mut Problems) {
+    args::check(root, args::PROFILE_KEYS, problems);
+    args::check_environment(root, problems);
     for (_, model) in root.get("model").iter().flat_map(Node::entries) {
         args::check(&model, args::PROFILE_KEYS, problems);
     }

@@ -1,0 +1,396 @@
+//! vLLM: one API server process, with or without its own prefix cache.
+
+use indexmap::IndexMap;
+use schemas::{
+    plan::{Launch, Probe, Role},
+    scenario::EngineKind,
+};
+
+use super::Request;
+
+/// Tokens that vLLM's own cache finds as one where no `--block-size` is given: its default on a GPU. On a CPU it takes 128, so that profile says so.
+const BLOCK_TOKENS: u32 = 16;
+
+/// Time between TERM and KILL. An idle server ends within 3 s; one with an open stream waits for its client.
+const GRACE_NS: u64 = 5_000_000_000;
+
+/// Environment of every vLLM process: no look-ups on the network, no usage reports, the same hashes in every process, a log without delay.
+const ENVIRONMENT: [(&str, &str); 5] = [
+    ("HF_HUB_OFFLINE", "1"),
+    ("VLLM_NO_USAGE_STATS", "1"),
+    ("DO_NOT_TRACK", "1"),
+    ("PYTHONHASHSEED", "0"),
+    ("PYTHONUNBUFFERED", "1"),
+];
+
+/// The one process of a vLLM engine.
+///
+/// # Errors
+/// In words, what cannot be had here.
+pub(crate) fn launches(request: &Request<'_>) -> Result<Vec<Launch>, String> {
+    let engine = request.engine;
+    let backend = engine
+        .backend
+        .as_ref()
+        .ok_or("an engine that is started needs a backend")?;
+    if backend.local_cpu.is_some() || backend.local_disk.is_some() || backend.remote.is_some() {
+        return Err("this version gives vLLM no tier beyond its own prefix cache".into());
+    }
+    if request.model.used.starts_with("builtin:") {
+        return Err(format!(
+            "vLLM cannot load `{}`, which is inside the runner; `--profile cpu` has a model for both",
+            request.model.used
+        ));
+    }
+    let python = request.python.found.as_ref().ok_or_else(|| {
+        format!(
+            "no Python with vLLM is found ({}); `ci/setup-cpu-stack.sh` installs one for the CPU, `runner doctor` tells what is missing",
+            request.python.in_words()
+        )
+    })?;
+    let port = format!("{{port.{}}}", request.name);
+    let mut command: Vec<String> = vec![
+        python.display().to_string(),
+        "-m".into(),
+        "vllm.entrypoints.openai.api_server".into(),
+    ];
+    command.extend(own_arguments(request, &port)?);
+    command.extend(given_arguments(request).cloned());
+    let (_, profile_env) = request.extras(EngineKind::Vllm);
+
+    let mut env: IndexMap<String, String> = ENVIRONMENT
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    env.extend(profile_env);
+    env.extend(engine.env.clone());
+    Ok(vec![Launch {
+        name: request.name.to_owned(),
+        role: Role::Engine,
+        command,
+        env,
+        files: IndexMap::new(),
+        ports: IndexMap::from([(request.name.to_owned(), request.fixed_port)]),
+        probe: Probe::Http {
+            url: format!("http://127.0.0.1:{port}/health"),
+            contains: None,
+        },
+        metrics_url: Some(format!("http://127.0.0.1:{port}/metrics")),
+        grace_ns: GRACE_NS,
+        cores: request.profile.cores.engine.clone(),
+    }])
+}
+
+/// Arguments as typed in the profile, for the model, and in the scenario. To vLLM the last of a name counts.
+fn given_arguments<'a>(request: &Request<'a>) -> impl DoubleEndedIterator<Item = &'a String> {
+    let (profile_args, _) = request.extras(EngineKind::Vllm);
+    let model_args = request
+        .settings()
+        .map_or(&[][..], |settings| settings.args.as_slice());
+    profile_args
+        .iter()
+        .chain(model_args)
+        .chain(&request.engine.args)
+}
+
+/// Tokens that vLLM's own cache finds as one.
+pub(crate) fn block_tokens(request: &Request<'_>) -> u32 {
+    let mut after: Option<&String> = None;
+    for argument in given_arguments(request).rev() {
+        let value = match argument.split_once('=') {
+            Some(("--block-size" | "--block_size", value)) => Some(value),
+            _ if argument == "--block-size" || argument == "--block_size" => {
+                after.map(String::as_str)
+            }
+            _ => None,
+        };
+        if let Some(tokens) = value.and_then(|value| value.parse().ok()) {
+            return tokens;
+        }
+        after = Some(argument);
+    }
+    BLOCK_TOKENS
+}
+
+/// What the scenario's and the profile's keys come to on vLLM's command line.
+fn own_arguments(request: &Request<'_>, port: &str) -> Result<Vec<String>, String> {
+    let engine = request.engine;
+    let settings = request.settings();
+    let host = request.profile.host.as_deref().unwrap_or("127.0.0.1");
+    // numpy takes no larger seed.
+    let seed = (request.seed % (1 << 31)).to_string();
+    let mut arguments = Vec::new();
+    let mut option =
+        |name: &str, value: &str| arguments.extend([format!("--{name}"), value.to_owned()]);
+    option("model", &request.model.used);
+    option("served-model-name", &request.model.served_name);
+    option("host", host);
+    option("port", port);
+    option("seed", &seed);
+    if request.model.random_weights {
+        option("load-format", "dummy");
+    }
+    if let Some(max) = request.model.max_length {
+        option("max-model-len", &max.to_string());
+    }
+    if let Some(devices) = engine.tensor_parallel.or_else(|| settings?.tensor_parallel) {
+        option("tensor-parallel-size", &devices.to_string());
+    }
+    if let Some(share) = request.memory_share() {
+        option("gpu-memory-utilization", &format!("{share:.3}"));
+    }
+    let prefix = engine
+        .backend
+        .as_ref()
+        .and_then(|backend| backend.prefix.as_ref());
+    if let Some(capacity) = prefix.and_then(|prefix| prefix.capacity) {
+        let token_bytes = request
+            .model
+            .kv_bytes_per_token
+            .ok_or("the capacity of `prefix` cannot be set: the KV bytes of a token are not known for this model")?;
+        let blocks = capacity.0 / (token_bytes * u64::from(block_tokens(request))).max(1);
+        option("num-gpu-blocks-override", &blocks.max(1).to_string());
+    }
+    let mut flag = |name: &str| arguments.push(format!("--{name}"));
+    flag(match prefix {
+        Some(_) => "enable-prefix-caching",
+        None => "no-enable-prefix-caching",
+    });
+    match engine.chunked_prefill.or_else(|| settings?.chunked_prefill) {
+        Some(true) => flag("enable-chunked-prefill"),
+        Some(false) => flag("no-enable-chunked-prefill"),
+        None => {}
+    }
+    if settings.and_then(|settings| settings.trust_remote_code) == Some(true) {
+        flag("trust-remote-code");
+    }
+    flag("enable-prompt-tokens-details");
+    flag("enable-per-request-metrics");
+    Ok(arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use schemas::{
+        plan::{Model, Tier},
+        profile::Profile,
+        read::{self, Source},
+        scenario::Engine,
+    };
+
+    use super::*;
+    use crate::{
+        adapter::{self, Planned, Unsupported},
+        interpreter::Search,
+    };
+
+    const PROFILE: &str = r#"
+        description = "a host"
+        engine = "vllm"
+        residency = "in-turn"
+        args = ["--enforce-eager"]
+        env = { VLLM_CPU_KVCACHE_SPACE = "2", PYTHONHASHSEED = "7" }
+        cores = { engine = [0] }
+    "#;
+
+    fn source(text: &str) -> Source {
+        Source {
+            path: "test.toml".to_owned(),
+            text: text.to_owned(),
+        }
+    }
+
+    fn profile(more: &str) -> Profile {
+        read::profile(&source(&format!("{PROFILE}{more}"))).expect("a profile")
+    }
+
+    fn engine(keys: &str) -> Engine {
+        let text = format!(
+            "question = \"q\"\n[workload.shared-context]\ncontext-length = 64\nreuse-count = 2\n\
+             query-length = 8\noutput-length = 8\n[engine.e]\n{keys}\n"
+        );
+        let mut scenario = read::scenario(&source(&text)).expect("a scenario");
+        scenario.engine.shift_remove("e").expect("the engine")
+    }
+
+    fn model() -> Model {
+        Model {
+            declared: "org/name".into(),
+            used: "/models/name".into(),
+            served_name: "org/name".into(),
+            kv_bytes_per_token: Some(8192),
+            max_length: Some(32768),
+            random_weights: true,
+        }
+    }
+
+    fn planned(
+        engine: &Engine,
+        profile: &Profile,
+        python: &Search,
+    ) -> Result<Planned, Box<Unsupported>> {
+        adapter::plan(&Request {
+            name: "e",
+            index: 0,
+            engine,
+            model: &model(),
+            profile,
+            python,
+            together: 2,
+            fixed_port: None,
+            seed: (1 << 31) + 5,
+        })
+    }
+
+    fn python() -> Search {
+        Search {
+            found: Some(PathBuf::from("/venv/bin/python")),
+            ..Search::default()
+        }
+    }
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    fn map(pairs: &[(&str, &str)]) -> IndexMap<String, String> {
+        let pairs = pairs.iter();
+        pairs
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn a_baseline_is_vllm_without_its_cache() {
+        let planned =
+            planned(&engine("backend.none = {}"), &profile(""), &python()).expect("a plan");
+        let expected = Launch {
+            name: "e".into(),
+            role: Role::Engine,
+            command: words(
+                "/venv/bin/python -m vllm.entrypoints.openai.api_server --model /models/name --served-model-name org/name \
+                 --host 127.0.0.1 --port {port.e} --seed 5 --load-format dummy --max-model-len 32768 \
+                 --no-enable-prefix-caching --enable-prompt-tokens-details --enable-per-request-metrics --enforce-eager",
+            ),
+            env: map(&[
+                ("HF_HUB_OFFLINE", "1"),
+                ("VLLM_NO_USAGE_STATS", "1"),
+                ("DO_NOT_TRACK", "1"),
+                ("PYTHONHASHSEED", "7"),
+                ("PYTHONUNBUFFERED", "1"),
+                ("VLLM_CPU_KVCACHE_SPACE", "2"),
+            ]),
+            files: IndexMap::new(),
+            ports: IndexMap::from([("e".to_owned(), None)]),
+            probe: Probe::Http {
+                url: "http://127.0.0.1:{port.e}/health".into(),
+                contains: None,
+            },
+            metrics_url: Some("http://127.0.0.1:{port.e}/metrics".into()),
+            grace_ns: 5_000_000_000,
+            cores: Some(vec![0]),
+        };
+        assert_eq!(planned.engine.launches, [expected]);
+        assert!(planned.engine.baseline && !planned.engine.promises_hits);
+        assert_eq!(planned.engine.kind, Some(EngineKind::Vllm));
+    }
+
+    #[test]
+    fn the_prefix_tier_and_every_key_reach_the_command_line() {
+        let engine = engine(
+            "backend.prefix = { capacity = \"8MiB\" }\ntensor-parallel = 2\nargs = [\"--swap-space\", \"1\"]\n\
+             env = { PYTHONHASHSEED = \"9\" }",
+        );
+        let profile = profile(
+            "[model.\"org/name\"]\nchunked-prefill = false\ntensor-parallel = 4\ntrust-remote-code = true\nargs = [\"--quantization\", \"fp8\"]",
+        );
+        let planned = planned(&engine, &profile, &python()).expect("a plan");
+        let launch = &planned.engine.launches[0];
+        assert_eq!(
+            launch.command[3..],
+            words(
+                "--model /models/name --served-model-name org/name --host 127.0.0.1 --port {port.e} --seed 5 --load-format dummy \
+                 --max-model-len 32768 --tensor-parallel-size 2 --num-gpu-blocks-override 64 --enable-prefix-caching \
+                 --no-enable-chunked-prefill --trust-remote-code --enable-prompt-tokens-details --enable-per-request-metrics \
+                 --enforce-eager --quantization fp8 --swap-space 1"
+            )
+        );
+        assert_eq!(launch.env["PYTHONHASHSEED"], "9");
+        assert_eq!(planned.engine.chunk_tokens, 16);
+        assert!(planned.engine.promises_hits);
+        assert_eq!(
+            planned.engine.tiers,
+            [Tier {
+                name: "prefix".into(),
+                capacity_bytes: Some(8 << 20)
+            }]
+        );
+    }
+
+    #[test]
+    fn the_last_block_size_that_is_typed_counts() {
+        let profile = Profile {
+            args: words("--block-size 128 --enforce-eager"),
+            ..profile("")
+        };
+        let tokens = |keys: &str| {
+            let planned = planned(&engine(keys), &profile, &python()).expect("a plan");
+            planned.engine.chunk_tokens
+        };
+        assert_eq!(tokens("backend.prefix = {}"), 128);
+        assert_eq!(
+            tokens("backend.prefix = {}\nargs = [\"--block-size=64\"]"),
+            64
+        );
+        let engine = engine("backend.prefix = { capacity = \"8MiB\" }");
+        let planned = planned(&engine, &profile, &python()).expect("a plan");
+        let command = planned.engine.launches[0].command.join(" ");
+        assert!(
+            command.contains("--num-gpu-blocks-override 8 "),
+            "{command}"
+        );
+    }
+
+    #[test]
+    fn engines_that_live_together_share_the_device() {
+        let profile = profile("").clone();
+        let profile = Profile {
+            memory_share: Some(0.84),
+            residency: schemas::profile::Residency::Resident,
+            ..profile
+        };
+        let planned = planned(&engine("backend.prefix = {}"), &profile, &python()).expect("a plan");
+        let command = planned.engine.launches[0].command.join(" ");
+        assert!(
+            command.contains("--gpu-memory-utilization 0.420 "),
+            "{command}"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_had_is_unsupported_with_the_reason() {
+        let nowhere = Search {
+            looked_at: vec!["KVBENCH_PYTHON is not set".into(), "/x is not there".into()],
+            ..Search::default()
+        };
+        let prefix = engine("backend.prefix = {}");
+        let unsupported = planned(&prefix, &profile(""), &nowhere).expect_err("no Python");
+        assert!(
+            unsupported
+                .reason
+                .contains("(KVBENCH_PYTHON is not set, /x is not there); `ci/setup-cpu-stack.sh`"),
+            "{}",
+            unsupported.reason
+        );
+        assert_eq!(unsupported.engine.launches, []);
+        let remote = engine("backend.remote.redis = {}");
+        let unsupported = planned(&remote, &profile(""), &python()).expect_err("no tier");
+        assert!(
+            unsupported.reason.contains("no tier beyond"),
+            "{}",
+            unsupported.reason
+        );
+    }
+}
