@@ -239,6 +239,8 @@ fn engine(name: &str, tiers: &[&str]) -> EnginePlan {
         promises_hits: !tiers.is_empty(),
         chunk_tokens: 256,
         paced: false,
+        devices: 0,
+        telltales: Vec::new(),
         launches: Vec::new(),
         attach: None,
     }
@@ -257,7 +259,9 @@ fn plan(trials: u32) -> Plan {
             served_name: "small".to_owned(),
             kv_bytes_per_token: Some(1000),
             max_length: None,
+            dtype: None,
             random_weights: false,
+            weights_missing: false,
         },
         residency: Residency::Resident,
         engines: vec![engine("lmcache", &["local-cpu"]), engine("baseline", &[])],

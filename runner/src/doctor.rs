@@ -118,6 +118,7 @@ fn examine(profile: &Profile, facts: &Facts) -> Vec<Finding> {
             "ci/setup-cpu-stack.sh"
         };
         findings.extend(packages(facts, install));
+        findings.push(redis(facts, on_devices));
     }
     let model = profile.stand_in.as_ref().or(profile.default_model.as_ref());
     findings.extend(model.map(|model| model_finding(profile, model)));
@@ -169,12 +170,37 @@ fn packages(facts: &Facts, install: &str) -> Vec<Finding> {
                 Some(version) => Finding::there("vllm", version.clone()),
                 None => Finding::missing("vllm", "not installed there", install),
             });
-            for name in ["torch", "transformers", "lmcache"] {
+            findings.push(match versions.get("lmcache") {
+                Some(version) => Finding::there("lmcache", version.clone()),
+                None => Finding::missing("lmcache", "not installed there", install),
+            });
+            for name in ["torch", "transformers"] {
                 let version = versions.get(name);
                 findings.extend(version.map(|version| Finding::there(name, version.clone())));
             }
             findings
         }
+    }
+}
+
+/// Redis tiers need the server; Valkey, which few hosts have, is only told where it is.
+fn redis(facts: &Facts, on_devices: bool) -> Finding {
+    let fix = if on_devices {
+        "install redis-server (Debian and Ubuntu: `sudo apt-get install redis-server`)"
+    } else {
+        "ci/setup-cpu-stack.sh"
+    };
+    let servers = &facts.python.servers;
+    let valkey = servers.get("valkey-server");
+    match servers.get("redis-server") {
+        Some(place) => Finding::there(
+            "redis-server",
+            valkey.map_or_else(
+                || place.display().to_string(),
+                |valkey| format!("{}, and {}", place.display(), valkey.display()),
+            ),
+        ),
+        None => Finding::missing("redis-server", "not found: redis tiers cannot run", fix),
     }
 }
 
@@ -231,6 +257,7 @@ mod tests {
                 found: None,
                 variable: None,
                 looked_at: vec!["/nowhere/python is not there".to_owned()],
+                ..Search::default()
             },
             versions: None,
         };
@@ -250,11 +277,14 @@ mod tests {
     #[test]
     fn a_bare_host_is_told_the_command_for_each_thing_that_is_missing() {
         let cpu = bare("cpu");
-        assert_eq!(missing(&cpu), ["python", "model"]);
+        assert_eq!(missing(&cpu), ["python", "redis-server", "model"]);
         for finding in cpu.iter().filter(|finding| finding.fix.is_some()) {
             assert_eq!(finding.fix.as_deref(), Some("ci/setup-cpu-stack.sh"));
         }
-        assert_eq!(missing(&bare("gpu")), ["devices", "python", "model"]);
+        assert_eq!(
+            missing(&bare("gpu")),
+            ["devices", "python", "redis-server", "model"]
+        );
     }
 
     #[test]

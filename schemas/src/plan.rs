@@ -67,8 +67,13 @@ pub struct Model {
     pub kv_bytes_per_token: Option<u64>,
     /// Longest prompt and output together, where known.
     pub max_length: Option<u32>,
+    /// Number format of weights and KV values that the model states, `bfloat16`.
+    pub dtype: Option<String>,
     /// The weights are random: times are real, texts are not.
     pub random_weights: bool,
+    /// The model comes without weights, so an engine has to make random ones.
+    #[serde(default)]
+    pub weights_missing: bool,
 }
 
 /// One engine of the run.
@@ -90,6 +95,12 @@ pub struct EnginePlan {
     pub chunk_tokens: u32,
     /// Times are scripted: the run checks the suite and says nothing of an engine.
     pub paced: bool,
+    /// Accelerators that it takes; 0 on a CPU and when attached.
+    #[serde(default)]
+    pub devices: u32,
+    /// Lines of its processes' logs that a reader of the report has to see: texts that such a line contains.
+    #[serde(default)]
+    pub telltales: Vec<String>,
     /// Processes in the order of their start: sidecars first, the engine last. Empty when attached.
     pub launches: Vec<Launch>,
     /// Base URL when attached.
@@ -165,6 +176,8 @@ pub enum Probe {
         command: Vec<String>,
         contains: String,
     },
+    /// Each of these, one after the other.
+    All(Vec<Probe>),
 }
 
 /// One point of the workload's matrix on all engines.

@@ -62,7 +62,7 @@ pub(crate) fn launches(request: &Request<'_>) -> Result<(Vec<Launch>, bool), Str
     .to_vec();
     let mut option = |name: &str, value: String| command.extend([format!("--{name}"), value]);
     option("seed", request.seed.to_string());
-    if request.model.random_weights && !request.model.used.starts_with("builtin:") {
+    if request.model.weights_missing {
         option("load-format", "dummy".into());
     }
     if let Some(prefix) = &backend.prefix {

@@ -81,7 +81,9 @@ pub fn build(inputs: Inputs<'_>) -> Plan {
         used: names.used.clone(),
         kv_bytes_per_token: facts.kv_bytes_per_token,
         max_length: names.max_length.or(facts.max_length),
+        dtype: facts.dtype.clone(),
         random_weights: facts.random_weights,
+        weights_missing: facts.weights_missing,
     };
 
     let seed = overrides.seed.unwrap_or(scenario.seed);

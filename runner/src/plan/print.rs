@@ -167,29 +167,8 @@ fn write_launch(out: &mut String, launch: &Launch) -> std::fmt::Result {
         let port = fixed.map_or_else(|| "a free one".to_owned(), |port| port.to_string());
         writeln!(out, "      port     {name}: {port}")?;
     }
-    match &launch.probe {
-        Probe::Http {
-            url,
-            contains: None,
-        } => writeln!(out, "      ready    GET {url} gives 200")?,
-        Probe::Http {
-            url,
-            contains: Some(text),
-        } => writeln!(out, "      ready    GET {url} gives 200 with `{text}`")?,
-        Probe::LogLine { contains } => {
-            writeln!(out, "      ready    a line of its log has `{contains}`")?
-        }
-        Probe::Redis {
-            address,
-            command,
-            contains,
-        } => {
-            writeln!(
-                out,
-                "      ready    {address} answers {} with `{contains}`",
-                command.join(" ")
-            )?;
-        }
+    for probe in flat(&launch.probe) {
+        writeln!(out, "      ready    {}", in_words(probe))?;
     }
     for (path, content) in &launch.files {
         writeln!(out, "      file     {path}")?;
@@ -198,6 +177,30 @@ fn write_launch(out: &mut String, launch: &Launch) -> std::fmt::Result {
         }
     }
     Ok(())
+}
+
+/// The probe's parts.
+fn flat(probe: &Probe) -> Vec<&Probe> {
+    match probe {
+        Probe::All(all) => all.iter().flat_map(flat).collect(),
+        one => vec![one],
+    }
+}
+
+fn in_words(probe: &Probe) -> String {
+    match probe {
+        Probe::Http { url, contains } => match contains {
+            None => format!("GET {url} gives 200"),
+            Some(text) => format!("GET {url} gives 200 with `{text}`"),
+        },
+        Probe::LogLine { contains } => format!("a line of its log has `{contains}`"),
+        Probe::Redis {
+            address,
+            command,
+            contains,
+        } => format!("{address} answers {} with `{contains}`", command.join(" ")),
+        Probe::All(_) => String::new(),
+    }
 }
 
 /// A unit variant's name as the files spell it.
