@@ -2,11 +2,11 @@
 
 use std::{io::Write as _, path::Path, process::ExitCode};
 
-use nvml_wrapper::Nvml;
 use reports::exit::Exit;
 use schemas::{profile::Profile, scenario::EngineKind};
 
 use crate::{
+    devices,
     interpreter::{self, Search},
     model_facts,
     profile::{self, Chosen, ProfileError},
@@ -88,18 +88,9 @@ fn report(asked: Option<&str>) -> Result<(String, bool), ProfileError> {
 
 fn facts(profile: &Profile) -> Facts {
     let python = interpreter::search(profile.interpreter.as_ref());
-    let nvml = Nvml::init().ok();
-    let count = nvml
-        .as_ref()
-        .and_then(|nvml| nvml.device_count().ok())
-        .unwrap_or(0);
-    let devices = (0..count).filter_map(|index| {
-        let device = nvml.as_ref()?.device_by_index(index).ok()?;
-        device.name().ok()
-    });
     Facts {
         cores: std::thread::available_parallelism().map_or(1, usize::from),
-        devices: devices.collect(),
+        devices: devices::names(),
         versions: python.found.as_deref().map(versions::ask),
         python,
     }
@@ -109,7 +100,7 @@ fn examine(profile: &Profile, facts: &Facts) -> Vec<Finding> {
     let mut findings = vec![cores(profile, facts)];
     let on_devices = profile.memory_share.is_some() || profile.devices.is_some();
     if on_devices {
-        findings.push(devices(facts));
+        findings.push(device_finding(facts));
     }
     if profile.engine == EngineKind::Vllm {
         let install = if on_devices {
@@ -142,7 +133,7 @@ fn cores(profile: &Profile, facts: &Facts) -> Finding {
     }
 }
 
-fn devices(facts: &Facts) -> Finding {
+fn device_finding(facts: &Facts) -> Finding {
     if facts.devices.is_empty() {
         Finding::missing(
             "devices",

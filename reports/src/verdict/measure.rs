@@ -23,11 +23,19 @@ pub(crate) fn measure(
     expect: &Expect,
 ) -> Result<Estimate, NotMeasured> {
     let no_value = |reason: String| NotMeasured::new(NotMeasuredCause::NoValue, reason);
-    if expect.phase.is_some() {
-        return Err(no_value(
-            "no event was recorded that requests could be before or after".to_owned(),
-        ));
-    }
+    let of_phase;
+    let facts = match expect.phase {
+        None => facts,
+        Some(phase) => {
+            of_phase = facts.of_phase(phase);
+            if !of_phase.has_rows(experiment, engine_id) {
+                return Err(no_value(
+                    "no event was recorded that requests could be before or after".to_owned(),
+                ));
+            }
+            &of_phase
+        }
+    };
     if let Some(tier) = &expect.tier {
         let tiers = facts
             .engine(engine_id)

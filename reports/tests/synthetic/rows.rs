@@ -69,6 +69,7 @@ pub(super) fn request(
         done_ns: Some(last),
         prompt_tokens: Some(context + 28),
         expected_cached_tokens: expected,
+        phase: None,
         cached_tokens: Some(if spec.invalid {
             0
         } else {

@@ -32,6 +32,8 @@ pub struct Request<'a> {
     pub profile: &'a Profile,
     /// What was found of the profile's interpreter.
     pub python: &'a Search,
+    /// Accelerators of this host.
+    pub devices: usize,
     /// Engines of the scenario that this host starts, this one included.
     pub together: usize,
     /// `-p`: the port that the engine has to take.
@@ -66,6 +68,13 @@ impl<'a> Request<'a> {
         self.engine
             .tensor_parallel
             .or_else(|| settings?.tensor_parallel)
+    }
+
+    /// The directory of the disk tier: the scenario's, or one in the run folder.
+    fn disk_path(&self, backend: &Backend) -> Option<String> {
+        let disk = backend.local_disk.as_ref()?;
+        let path = disk.path.clone();
+        Some(path.unwrap_or_else(|| format!("{{run}}/data/{}", self.name)))
     }
 
     /// Tokens that LMCache finds and loads as one.
@@ -163,7 +172,7 @@ fn shell(request: &Request<'_>) -> EnginePlan {
         .engine
         .backend
         .as_ref()
-        .map(tiers)
+        .map(|backend| tiers(request, backend))
         .unwrap_or_default();
     let baseline = request
         .engine
@@ -210,10 +219,13 @@ fn lmcache_telltales(engine: &Engine) -> Vec<String> {
 }
 
 /// The stack near to far.
-fn tiers(backend: &Backend) -> Vec<Tier> {
+fn tiers(request: &Request<'_>, backend: &Backend) -> Vec<Tier> {
     let tiers = backend.tiers().into_iter();
     tiers
         .map(|(name, capacity_bytes)| Tier {
+            path: (name == "local-disk")
+                .then(|| request.disk_path(backend))
+                .flatten(),
             name,
             capacity_bytes,
         })

@@ -39,6 +39,14 @@ pub(crate) fn launches(request: &Request<'_>) -> Result<(Vec<Launch>, Vec<String
             request.model.used
         ));
     }
+    let devices = request.tensor_parallel().unwrap_or(1) as usize;
+    // On a host without any, a plan for such a host can still be looked at; it is refused before it would run.
+    if request.on_devices() && (1..devices).contains(&request.devices) {
+        return Err(format!(
+            "needs {devices} devices, found {}",
+            request.devices
+        ));
+    }
     let python = request.python.found.as_ref().ok_or_else(|| {
         format!(
             "no Python with vLLM is found ({}); `ci/setup-cpu-stack.sh` installs one for the CPU, `runner doctor` tells what is missing",
@@ -320,6 +328,7 @@ mod tests {
             model: &model(),
             profile,
             python,
+            devices: 1,
             together: 2,
             fixed_port: None,
             seed: (1 << 31) + 5,
@@ -410,6 +419,7 @@ mod tests {
             [Tier {
                 name: "prefix".into(),
                 capacity_bytes: Some(8 << 20)
+                path: None,
             }]
         );
     }

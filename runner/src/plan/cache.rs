@@ -173,6 +173,7 @@ mod tests {
             tiers: vec![schemas::plan::Tier {
                 name: "local-cpu".into(),
                 capacity_bytes,
+                path: None,
             }],
             baseline: false,
             promises_hits: true,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use schemas::{
-    plan::{ArrivalPlan, Launch, Plan, Probe},
+    plan::{ArrivalPlan, EventPlan, Launch, Plan, Probe, Trigger},
     row::RequestKind,
 };
 
@@ -77,6 +77,9 @@ fn write_plan(out: &mut String, plan: &Plan, profile_reason: &str) -> std::fmt::
         for launch in &engine.launches {
             write_launch(out, launch)?;
         }
+    }
+    for event in &plan.events {
+        writeln!(out, "\n  event  {}", event_in_words(event))?;
     }
     for (index, experiment) in plan.experiments.iter().enumerate() {
         let arrival = match &experiment.arrival {
@@ -177,6 +180,28 @@ fn write_launch(out: &mut String, launch: &Launch) -> std::fmt::Result {
         }
     }
     Ok(())
+}
+
+fn event_in_words(event: &EventPlan) -> String {
+    let when = match event.trigger {
+        Trigger::AtNs(at_ns) => format!("{:.1} s into a trial", at_ns as f64 / 1e9),
+        Trigger::AfterRequest(requests) => format!("after {requests} requests of a trial"),
+    };
+    let targets: Vec<&str> = event
+        .targets
+        .iter()
+        .map(|target| target.name.as_str())
+        .collect();
+    let hold = if event.hold {
+        ", and the schedule waits until it is ready again"
+    } else {
+        ""
+    };
+    format!(
+        "{when}: {} {}{hold}",
+        word(&event.action),
+        targets.join(", ")
+    )
 }
 
 /// The probe's parts.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{Request, remote::Servers},
-    Kept, disk_path, gib, local_cpu, staging_bytes, staging_warning,
+    Kept, gib, local_cpu, staging_bytes, staging_warning,
 };
 
 /// What the engine is told: source `lmcache.integration.vllm`.
@@ -70,7 +70,7 @@ fn settings(
     ]);
     let mut set = |key: &str, value: Value| settings.insert(key.to_owned(), value);
     if let Some(disk) = &backend.local_disk {
-        let path = disk_path(request, backend).unwrap_or_default();
+        let path = request.disk_path(backend).unwrap_or_default();
         set("local_disk", json!(format!("file://{path}/")));
         set("max_local_disk_size", json!(gib(disk.capacity.0) / workers));
         if disk.direct_io == Some(true) {

@@ -109,10 +109,3 @@ fn staging_warning(request: &Request<'_>) -> String {
 fn gib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 30)
 }
-
-/// Where a disk tier's files are.
-fn disk_path(request: &Request<'_>, backend: &Backend) -> Option<String> {
-    let disk = backend.local_disk.as_ref()?;
-    let path = disk.path.clone();
-    Some(path.unwrap_or_else(|| format!("{{run}}/data/{}", request.name)))
-}

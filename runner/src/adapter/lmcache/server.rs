@@ -12,7 +12,7 @@ use super::{
         Request,
         remote::{Place, Servers},
     },
-    ENVIRONMENT, Kept, disk_path, gib, local_cpu, staging_bytes, staging_warning,
+    ENVIRONMENT, Kept, gib, local_cpu, staging_bytes, staging_warning,
 };
 
 /// Seconds that an engine waits for its cache server. LMCache's own default, 300, holds up every request of the engine when the server is gone.
@@ -147,7 +147,7 @@ fn beyond_memory(
         // Without `eviction` the capacity is not kept to.
         adapters.push(json!({
             "type": "fs_native",
-            "base_path": disk_path(request, backend),
+            "base_path": request.disk_path(backend),
             "use_odirect": disk.direct_io.unwrap_or(false),
             "max_capacity_gb": gib(disk.capacity.0),
             "eviction": {"eviction_policy": "LRU"},
