@@ -10,7 +10,7 @@
 #   --binaries DIR     take `runner` and `report` from DIR, do not build them
 #   --every-card       leave out no file of the wheels; without it the bundle is for Hopper (H100, H200, GH200)
 #
-# The host needs Linux on x86_64, an NVIDIA driver for CUDA 13, and Python 3.12 with the packages that CONTENTS in PARTS calls `host`.
+# The host needs Linux on x86_64, an NVIDIA driver for CUDA 13, and Python 3.12 with the packages of ci/gpu-stack/host.txt, PyTorch above all.
 # What was fetched and packed stays in ${KVBENCH_CACHE:-${XDG_CACHE_HOME:-~/.cache}/kvbench}/gpu-bundle-<hash of the pins>, so a second
 # run takes seconds. A run that was cut off is taken up at the step it was in.
 set -euo pipefail
@@ -54,9 +54,8 @@ command -v xz >/dev/null || fail "xz is needed (Debian and Ubuntu: \`sudo apt-ge
 command -v objdump >/dev/null || fail "objdump and strip are needed (Debian and Ubuntu: \`sudo apt-get install binutils\`)"
 [[ $part_size =~ ^[0-9]+([KMG]B?)?$ ]] || fail "--part-size $part_size: a number of bytes, or one with KB, MB, GB, K, M or G"
 
-# Of the host: the pins fit these, and wheels are fetched for this Python.
+# Of the host; wheels are fetched for it.
 host_python=3.12
-host_packages=(torch==2.11.0 transformers==5.17.0)
 
 # The newest symbol version of glibc that some binaries ask for: an older host cannot run them.
 glibc_of() { objdump -T "$@" 2>/dev/null | grep -o 'GLIBC_[0-9.]*' | sort -Vu | tail -n 1 | tr _ ' '; }
@@ -151,14 +150,13 @@ contents() {
     printf 'runner %s\n' "$(cat "$work/runner.needs")"
     printf 'tools %s\n' "$(cat "$work/tools.needs")"
     printf 'runner-version %s\n' "$(cat "$work/runner.version")"
-    printf 'host %s\n' "${host_packages[@]}"
-    # What the two ask for beyond the bundle and is often in an environment with PyTorch; unpack.sh tells what of it is missing there.
-    comm -23 <(names "$here/gpu-stack/requirements.txt") <(names "$here/gpu-stack/bundle.txt" "${host_packages[@]}") | sed 's/^/left-out /'
+    grep -v '^#' "$here/gpu-stack/host.txt" | sed 's/^/host /'
+    comm -23 <(names requirements) <(names bundle host) | sed 's/^/left-out /'
     sed 's/^/left-out-file /' "$work/left-out"
 }
 
-# Names of packages, of a file of pins and more pins, one spelling for each.
-names() { { cat "$1"; printf '%s\n' "${@:2}"; } | sed -n 's/==.*//p' | tr 'A-Z_' 'a-z-' | LC_ALL=C sort -u; }
+# Names of packages in lists of ci/gpu-stack, one spelling for each.
+names() { for list in "$@"; do sed '/^#/d;s/==.*//' "$here/gpu-stack/$list.txt"; done | tr 'A-Z_' 'a-z-' | LC_ALL=C sort -u; }
 
 # Only what decides the packages is in the name: they are what takes minutes.
 key=$({ grep -F '==' "$here/gpu-stack/bundle.txt"; [ -z "$left_out" ] || grep -v '^#' "$left_out"; } | sha256sum | cut -c1-12)
@@ -185,7 +183,8 @@ cp "$here/gpu-stack/unpack.sh" "$parts/unpack.sh"
 say "$(cat "$work/runner.version"), for a host with $(cat "$work/runner.needs") or newer (redis-server: $(cat "$work/tools.needs"))"
 say "left out of the wheels:"
 sed 's/^/    /' "$work/left-out"
-say "left out with all it is made of, see CONTENTS: $(grep -c '^left-out ' "$parts/CONTENTS") packages that a host with PyTorch has, or that nothing measured here uses"
+say "left out of the packages that vLLM and LMCache ask for, because nothing that was measured uses them:"
+sed -n 's/^left-out //p' "$parts/CONTENTS" | paste -sd' ' | fold -sw 150 | sed 's/^/    /'
 say "in $parts, after $SECONDS s:"
 (cd "$parts" && du -h --apparent-size -- *.tar.xz.* | sed 's/^/    /')
 name_older gpu-bundle "$work"

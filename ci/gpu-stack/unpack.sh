@@ -122,28 +122,28 @@ END
 "$folder/bin/runner" --version >/dev/null || fail "the runner does not run here: it needs $(sed -n 's/^runner //p' "$parts/CONTENTS"), this host has $(ldd --version | head -n 1)"
 "$folder/bin/redis-server" --version >/dev/null || echo "redis-server does not run here, which needs $(sed -n 's/^tools //p' "$parts/CONTENTS"): scenarios with Redis need one on the PATH"
 
+# Looked up, not imported: importing PyTorch takes a while.
 "$folder/bin/python" - "$parts/CONTENTS" <<'END'
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
 absent = []
 for line in open(sys.argv[1]):
-    kind, _, rest = line.strip().partition(" ")
-    if kind == "host":
-        name, expected = rest.split("==")
-    elif kind == "left-out":
-        name, expected = rest, None
-    else:
+    kind, _, pin = line.strip().partition(" ")
+    if kind != "host":
         continue
+    name, _, expected = pin.partition("==")
     try:
         found = version(name)
     except PackageNotFoundError:
-        absent.append(name) if expected is None else print(f"MISSING   {name} {expected}: vLLM will not start with this Python")
+        absent.append(pin)
         continue
-    # A local version (+cu130) says for which CUDA, not which release.
+    # What stands behind a + is for which CUDA, not which release.
     if expected and found.split("+")[0] != expected:
-        print(f"OTHER     {name} {found}, the bundle ran with {expected}")
+        print(f"OTHER     {name} {found}: the bundle fits {expected}")
+if absent:
+    print("MISSING   " + ", ".join(absent))
+    print("          the bundle counts on these in", sys.executable)
 print("vllm", version("vllm"), "and lmcache", version("lmcache"))
-print("neither in the bundle nor on this host, and not used by what was measured:", ", ".join(absent) or "nothing")
 END
 printf 'ready in %s: `. %s/env.sh`, then `runner --profile %s/profiles/gpu.toml …` or `%s/runner/ci/gpu.sh …`\n' "$folder" "$folder" "$folder" "$folder"
