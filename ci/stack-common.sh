@@ -118,3 +118,44 @@ fetch_redis() {
 redis_packages() {
     apt-get --simulate --no-install-recommends install redis-server 2>/dev/null | awk '/^Inst / { print $2; some = 1 } END { exit !some }'
 }
+
+# bin/redis-server of a stack: the installed one, or a script that starts the unpacked one.
+link_redis() {
+    local stack=$1
+    "$stack/bin/redis-server" --version >/dev/null 2>&1 && return
+    rm -rf "${stack:?}/bin"
+    mkdir "$stack/bin"
+    fetch_redis "$stack/redis" "$stack/logs/apt.log"
+    if [ -z "$redis_libraries" ]; then
+        ln -s "$redis_server" "$stack/bin/redis-server"
+        return
+    fi
+    # exec, so that whoever starts this holds the server itself.
+    cat >"$stack/bin/redis-server" <<END
+#!/bin/sh
+export LD_LIBRARY_PATH="$redis_libraries\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}"
+exec "$redis_server" "\$@"
+END
+    chmod +x "$stack/bin/redis-server"
+}
+
+# The name that profiles know becomes a link to the folder of these pins.
+link_stack() {
+    local kind=$1 stack=$2
+    ln -sfn "$(basename "$stack")" "$cache/$kind.new"
+    mv -T "$cache/$kind.new" "$cache/$kind"
+}
+
+# Versions of packages that an interpreter has, NAME or NAME=PACKAGE, without importing them.
+versions_of() {
+    "$1" - "${@:2}" <<'END'
+import platform
+import sys
+from importlib.metadata import version
+
+print(f"python        {platform.python_version()}")
+for argument in sys.argv[1:]:
+    name, _, package = argument.partition("=")
+    print(f"{name:13} {version(package or name)}")
+END
+}

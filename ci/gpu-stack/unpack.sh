@@ -54,35 +54,36 @@ decompress() { if command -v xz >/dev/null; then xz -dc -T0; else "$python" -c '
 mkdir -p "$folder/.unpacked"
 folder=$(cd "$folder" && pwd)
 
-# The parts of an archive are whole before anything is unpacked.
+# The lines of SHA256SUMS about the parts of an archive: its identity, too.
+listed() { grep -E "  $1\.tar\.xz\.[0-9]+$" "$parts/SHA256SUMS" || fail "SHA256SUMS names no part of $1"; }
+
+is_unpacked() { [ "$(listed "$1")" = "$(cat "$folder/.unpacked/$1" 2>/dev/null)" ]; }
+
+# Everything that will be unpacked is whole before anything is.
 check_parts() {
-    local sum name missing=() damaged=()
-    while read -r sum name; do
-        if [ ! -r "$parts/$name" ]; then
-            missing+=("$name")
-        elif [ "$(sha256sum <"$parts/$name" | cut -d' ' -f1)" != "$sum" ]; then
-            damaged+=("$name")
+    local sum part missing=() damaged=()
+    while read -r sum part; do
+        if [ ! -r "$parts/$part" ]; then
+            missing+=("$part")
+        elif [ "$(sha256sum <"$parts/$part" | cut -d' ' -f1)" != "$sum" ]; then
+            damaged+=("$part")
         fi
-    done <<<"$1"
+    done < <(for archive in "$@"; do listed "$archive"; done)
     [ ${#missing[@]} -eq 0 ] || fail "missing in $parts: ${missing[*]}"
     [ ${#damaged[@]} -eq 0 ] || fail "damaged, copy again: ${damaged[*]}"
 }
 
 # An archive NAME holds the folder NAME, which replaces the one that was there.
 unpack() {
-    local name=$1 listed from=$SECONDS
-    listed=$(grep -E "  $name\.tar\.xz\.[0-9]+$" "$parts/SHA256SUMS") || fail "SHA256SUMS names no part of $name"
-    [ "$listed" != "$(cat "$folder/.unpacked/$name" 2>/dev/null)" ] || return 0
-    check_parts "$listed"
+    local name=$1 from=$SECONDS part
     rm -rf "$folder/.new"
     mkdir "$folder/.new"
-    local names
-    names=$(awk -v parts="$parts/" '{ print parts $2 }' <<<"$listed")
-    tr '\n' '\0' <<<"$names" | xargs -0 cat | decompress | tar -x --no-same-owner -C "$folder/.new" || fail "$name cannot be unpacked to $folder (is it full?)"
+    listed "$name" | while read -r _ part; do cat "$parts/$part"; done | decompress | tar -x --no-same-owner -C "$folder/.new" ||
+        fail "$name cannot be unpacked to $folder (is it full?)"
     rm -rf "${folder:?}/$name"
     mv "$folder/.new/$name" "$folder/$name"
     rm -rf "$folder/.new"
-    printf '%s\n' "$listed" >"$folder/.unpacked/$name"
+    listed "$name" >"$folder/.unpacked/$name"
     printf '%-9s %s, %s s\n' "$name" "$(du -sh "$folder/$name" | cut -f1)" $((SECONDS - from))
 }
 
@@ -91,7 +92,10 @@ program() {
     chmod +x "$folder/bin/$1"
 }
 
-for name in packages tools runner; do unpack "$name"; done
+outdated=()
+for name in packages tools runner; do is_unpacked "$name" || outdated+=("$name"); done
+check_parts "${outdated[@]}"
+for name in "${outdated[@]}"; do unpack "$name"; done
 mkdir -p "$folder/bin"
 # exec, so that whoever starts one of these holds the process itself.
 program python <<END
@@ -119,7 +123,7 @@ export KVBENCH_PYTHON="$folder/bin/python"
 export PATH="$folder/bin:\$PATH"
 END
 
-"$folder/bin/runner" --version >/dev/null || fail "the runner does not run here: it needs $(sed -n 's/^runner //p' "$parts/CONTENTS"), this host has $(ldd --version | head -n 1)"
+"$folder/bin/runner" --version >/dev/null || fail "the runner does not run here: it needs $(sed -n 's/^runner //p' "$parts/CONTENTS") or newer, this host has $(ldd --version | head -n 1)"
 "$folder/bin/redis-server" --version >/dev/null || echo "redis-server does not run here, which needs $(sed -n 's/^tools //p' "$parts/CONTENTS"): scenarios with Redis need one on the PATH"
 
 # Looked up, not imported: importing PyTorch takes a while.
