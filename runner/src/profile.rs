@@ -7,7 +7,7 @@ use schemas::{profile::Profile, read::Source};
 use crate::devices;
 
 /// The profiles that ship inside the binary.
-const EMBEDDED: [(&str, &str); 4] = [
+const EMBEDDED: [(&str, &str); 5] = [
     (
         "builtin",
         include_str!("../../scenarios/profiles/builtin.toml"),
@@ -18,6 +18,10 @@ const EMBEDDED: [(&str, &str); 4] = [
         include_str!("../../scenarios/profiles/cpu-short.toml"),
     ),
     ("gpu", include_str!("../../scenarios/profiles/gpu.toml")),
+    (
+        "gpu-short",
+        include_str!("../../scenarios/profiles/gpu-short.toml"),
+    ),
 ];
 
 /// Names of the profiles that ship inside the binary.

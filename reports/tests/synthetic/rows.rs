@@ -69,7 +69,6 @@ pub(super) fn request(
         done_ns: Some(last),
         prompt_tokens: Some(context + 28),
         expected_cached_tokens: expected,
-        phase: None,
         cached_tokens: Some(if spec.invalid {
             0
         } else {
@@ -287,6 +286,7 @@ pub(super) fn experiment(
 pub(super) fn invalid_reason(engine: &str) -> InvalidReason {
     InvalidReason::HitMissing {
         engine: engine.to_owned(),
+        log_line: None,
         median_share: 0.0,
         requests: 27,
     }

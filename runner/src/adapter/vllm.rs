@@ -418,7 +418,7 @@ mod tests {
             planned.engine.tiers,
             [Tier {
                 name: "prefix".into(),
-                capacity_bytes: Some(8 << 20)
+                capacity_bytes: Some(8 << 20),
                 path: None,
             }]
         );
