@@ -44,7 +44,7 @@ pub struct Chosen {
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
     /// Neither a shipped profile nor a file.
-    #[error("no profile `{0}`: expected auto, {}, or the path of a profile file", shipped().collect::<Vec<_>>().join(", "))]
+    #[error("no profile `{0}`: expected auto, {names}, or the path of a profile file", names = shipped().collect::<Vec<_>>().join(", "))]
     Unknown(String),
     /// The file is there and cannot be read.
     #[error("cannot read {path}: {source}")]
