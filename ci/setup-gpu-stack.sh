@@ -2,7 +2,7 @@
 # vLLM and LMCache for NVIDIA GPUs in one virtual environment, Redis, and a model directory without weights, in a cache folder outside the
 # clone. For hosts that reach a package index; for the others there is ci/offline-bundle.sh.
 #
-#   ci/setup-gpu-stack.sh              install what is not there yet
+#   ci/setup-gpu-stack.sh
 #
 # The folder is ${KVBENCH_CACHE:-${XDG_CACHE_HOME:-~/.cache}/kvbench}/gpu-stack, a link to one named after the pinned list; the profiles `gpu`
 # and `gpu-short` look there. Inside: venv/bin/python, model/, bin/redis-server, logs/. It needs Python 3.12, 25 GiB of disk while it works,
