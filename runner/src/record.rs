@@ -49,6 +49,7 @@ impl Recorder {
     /// When a journal cannot be created.
     pub fn start(folder: &RunFolder) -> Result<Self, RecordError> {
         let mut journals = Journals {
+            text: Vec::new(),
             rows: folder.journal("rows.jsonl")?,
             samples: folder.journal("samples.jsonl")?,
             counters: folder.journal("counters.jsonl")?,
@@ -98,6 +99,8 @@ impl Recorder {
 }
 
 struct Journals {
+    /// Lines on their way; kept, so that its memory is.
+    text: Vec<u8>,
     rows: File,
     samples: File,
     counters: File,
@@ -107,13 +110,18 @@ impl Journals {
     fn record(&mut self, events: &Receiver<EventKind>) -> Result<(), RecordError> {
         while let Ok(event) = events.recv() {
             match event {
-                EventKind::RequestFinished(row) => append(&mut self.rows, "rows.jsonl", &[*row])?,
+                EventKind::RequestFinished(row) => {
+                    append(&mut self.text, &mut self.rows, "rows.jsonl", &[*row])?
+                }
                 EventKind::Sampled(samples) => {
-                    append(&mut self.samples, "samples.jsonl", &samples)?
+                    append(&mut self.text, &mut self.samples, "samples.jsonl", &samples)?
                 }
-                EventKind::Counters(counters) => {
-                    append(&mut self.counters, "counters.jsonl", &counters)?
-                }
+                EventKind::Counters(counters) => append(
+                    &mut self.text,
+                    &mut self.counters,
+                    "counters.jsonl",
+                    &counters,
+                )?,
                 EventKind::RunStarted { .. }
                 | EventKind::ProcessStarting { .. }
                 | EventKind::ProcessReady { .. }
@@ -138,18 +146,19 @@ impl Journals {
 
 /// One write per call, so that a killed runner leaves at most one broken line, the last.
 fn append<T: Serialize>(
+    text: &mut Vec<u8>,
     file: &mut File,
     journal: &'static str,
     lines: &[T],
 ) -> Result<(), RecordError> {
-    let mut text = Vec::new();
+    text.clear();
     for line in lines {
-        serde_json::to_writer(&mut text, line).map_err(|error| RecordError::Write {
+        serde_json::to_writer(&mut *text, line).map_err(|error| RecordError::Write {
             journal,
             source: io::Error::other(error),
         })?;
         text.push(b'\n');
     }
-    file.write_all(&text)
+    file.write_all(text)
         .map_err(|source| RecordError::Write { journal, source })
 }

@@ -248,7 +248,9 @@ impl RequestThread {
             tls: job.route.tls,
             head: job.route.head,
             opened: Cell::new(0),
+            reads: Rc::default(),
         };
+        let reads = Rc::clone(&route.reads);
         let driver = Driver::new(
             route,
             turn.arrivals,
@@ -259,7 +261,7 @@ impl RequestThread {
             Rc::clone(&self.pacer),
         );
         let (counts, heartbeat) = self.runtime.block_on(async {
-            let heartbeat = Heartbeat::start(Rc::clone(&self.beat), self.clock);
+            let heartbeat = Heartbeat::start(Rc::clone(&self.beat), self.clock, reads);
             // Without a budget: a burst of requests is written in one go, and the driver itself sees to it that streams get their turn.
             let counts = unconstrained(driver.drive(turn.schedule)).await;
             (counts, heartbeat.spread())

@@ -48,14 +48,14 @@ pub(super) struct Mark {
 
 /// The answer's bytes and when they came.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Recording {
+pub struct Recording {
     pub(super) bytes: Vec<u8>,
     pub(super) marks: Vec<Mark>,
 }
 
 impl Recording {
     /// Room for the answer to a request for this many tokens, so that appending seldom has to move it.
-    pub(super) fn for_tokens(tokens: u32) -> Self {
+    pub fn for_tokens(tokens: u32) -> Self {
         // A chunk of one token is 180 to 300 bytes; pages that stay untouched cost nothing.
         const CHUNK_BYTES: usize = 256;
         const OVERHEAD_CHUNKS: usize = 4;
@@ -68,8 +68,8 @@ impl Recording {
         }
     }
 
-    /// Appends bytes that arrived at a time; bytes of one read share a mark.
-    pub(super) fn append(&mut self, bytes: &[u8], at_ns: u64) {
+    /// Appends bytes that arrived at a time (a stamp of the run's clock); bytes of one read share a mark.
+    pub fn append(&mut self, bytes: &[u8], at_ns: u64) {
         self.bytes.extend_from_slice(bytes);
         let end = self.bytes.len();
         match self.marks.last_mut() {

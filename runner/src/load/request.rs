@@ -74,11 +74,15 @@ pub(super) struct Route {
     pub(super) head: Head,
     /// Connections opened so far.
     pub(super) opened: Cell<u32>,
+    /// Reads of all of them.
+    pub(super) reads: Rc<Cell<u64>>,
 }
 
 impl Route {
     pub(super) async fn open(&self) -> Result<Box<Connection>, OpenError> {
-        let connection = Connection::open(self.address, self.tls.as_ref(), self.clock).await?;
+        let reads = Rc::clone(&self.reads);
+        let connection =
+            Connection::open(self.address, self.tls.as_ref(), self.clock, reads).await?;
         self.opened.set(self.opened.get() + 1);
         Ok(connection)
     }
