@@ -233,7 +233,7 @@ def measure(binaries, folder, engine, cell):
     engine_before, busy_before = engine.cpu_s(), busy_s()
     run = Run(binaries, folder, cell.name, scenario)
     engine_cpu = engine.cpu_s() - engine_before
-    others = busy_s() - busy_before - engine_cpu - run.whole_cpu_s
+    others = max(busy_s() - busy_before - engine_cpu - run.whole_cpu_s, 0)
     minimal = minimal_client(binaries, engine, cell) if cell.compared else None
 
     answered = sum(row["outcome"] == "ok" for row in run.rows)

@@ -27,7 +27,7 @@ const IDLE_MAX_NS: u64 = NS_PER_S;
 /// One that has not been used yet may wait longer: servers give a first request more time.
 const FRESH_MAX_NS: u64 = 4 * NS_PER_S;
 /// Bytes that a connection reads at once, at most. Ten thousand streams have as many buffers.
-const READ_BUFFER_BYTES: usize = 4096;
+const READ_BUFFER_BYTES: usize = 8192;
 
 /// Why no connection could be opened.
 #[derive(Debug, Error)]
