@@ -93,6 +93,9 @@ pub struct RunArgs {
     /// Seed of texts, gaps and orders instead of the scenario's.
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// Send no warm-up requests: the first measured ones pay for what a start leaves undone.
+    #[arg(long)]
+    pub no_warm_up: bool,
     /// An undecided expectation is a failure (exit 7).
     #[arg(long)]
     pub strict: bool,

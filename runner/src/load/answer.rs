@@ -12,7 +12,7 @@ const TEXT_MAX_CHARS: usize = 500;
 
 /// What a stream says.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Answer {
+pub struct Answer {
     /// Arrival of the first event of any kind.
     pub(super) first_event_ns: Option<u64>,
     /// Arrivals of events with content, in order.
@@ -125,8 +125,11 @@ struct Delta<'a> {
 }
 
 /// Reads a recorded stream. `whole` says that its last byte was the last of the body, so that an event without a blank line counts too.
-pub(super) fn read_stream(recording: &Recording, whole: bool) -> Answer {
-    let mut answer = Answer::default();
+pub fn read_stream(recording: &Recording, whole: bool) -> Answer {
+    let mut answer = Answer {
+        content_ns: Vec::with_capacity(recording.marks.len()),
+        ..Answer::default()
+    };
     let mut pattern: Option<Pattern<'_>> = None;
     let mut marks = recording.marks.iter().peekable();
     for event in Events::new(&recording.bytes) {

@@ -4,6 +4,7 @@ mod attached;
 mod load_bars;
 mod real_vllm;
 mod start_failures;
+mod starting;
 mod support;
 
 use std::fs;
