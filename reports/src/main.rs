@@ -1,23 +1,44 @@
-//! `report RUN…`: draws the reports of runs again, without measuring again.
+//! `report RUN…`: draws the reports of runs again, each for itself or all as one, without measuring again.
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode};
+use std::{
+    fmt::Display,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Parser;
-use reports::exit::Exit;
+use reports::{exit::Exit, several::Several};
 
-/// Draws a run's report again from its folder, without measuring again.
+/// Draws a run's report again from its folder, or one report on several runs, without measuring again.
 ///
-/// A folder that has only its journals gets its tables too.
+/// A folder that has only its journals gets its tables too. With -o, --junit or --markdown nothing is written into the folders.
 #[derive(Debug, Parser)]
 #[command(
     name = "report",
     version,
-    after_help = "Example: report outputs/quickstart/latest\n\nExit codes: 0 all met, 2 usage, 3 could not run, 4 not met, 6 INVALID, 7 undecided (with --strict), 8 nothing ran, 130 interrupted; the worst of all runs."
+    after_help = "\
+Examples:
+  report outputs/quickstart/latest             draw a run's report again
+  report outputs/*/latest -o nightly.pdf       one PDF on many runs, an index of their verdicts first
+
+Exit codes, the worst of all runs:
+  0 all met   2 usage   3 could not run, or cannot be read   4 not met   6 INVALID
+  7 undecided (with --strict)   8 nothing ran   130 interrupted"
 )]
 struct Arguments {
     /// Run folders, like `outputs/quickstart/latest`.
     #[arg(required = true, value_name = "RUN")]
     runs: Vec<PathBuf>,
+    /// Draw all runs into this PDF: an index of their verdicts, then each run's pages.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Write one JUnit file on all runs.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Write one Markdown summary of all runs.
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
     /// Count an undecided expectation as a failure.
     #[arg(long)]
     strict: bool,
@@ -28,6 +49,10 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let together = [&arguments.output, &arguments.junit, &arguments.markdown];
+    if together.into_iter().any(Option::is_some) {
+        return draw_together(&arguments).into();
+    }
     let mut worst = Exit::AllMet;
     for run in &arguments.runs {
         worst = worst.worse(draw(run, &arguments));
@@ -35,20 +60,47 @@ fn main() -> ExitCode {
     worst.into()
 }
 
-fn draw(run: &std::path::Path, arguments: &Arguments) -> Exit {
+fn draw(run: &Path, arguments: &Arguments) -> Exit {
     match reports::report(run) {
         Ok(reported) => {
-            // The stream strips the colours where they do not reach a reader; a closed one is no reason to fail.
-            let _ = write!(
-                anstream::stdout(),
-                "{}",
-                reported.terminal(true, arguments.quiet)
-            );
+            say(&reported.terminal(true, arguments.quiet));
             reported.exit(arguments.strict)
         }
         Err(error) => {
-            let _ = writeln!(anstream::stderr(), "error: {error}");
+            tell(&error);
             Exit::CouldNotRun
         }
     }
+}
+
+fn draw_together(arguments: &Arguments) -> Exit {
+    let several = Several::read(&arguments.runs);
+    say(&several.terminal());
+    let mut exit = several.exit(arguments.strict);
+    type Write = fn(&Several, &Path) -> Result<(), reports::ReportError>;
+    let files: [(&Option<PathBuf>, Write); 3] = [
+        (&arguments.output, Several::write_pdf),
+        (&arguments.junit, Several::write_junit),
+        (&arguments.markdown, Several::write_markdown),
+    ];
+    for (path, write) in files {
+        let Some(path) = path else { continue };
+        match write(&several, path) {
+            Ok(()) => say(&format!("  {}\n", path.display())),
+            Err(error) => {
+                tell(&error);
+                exit = exit.worse(Exit::CouldNotRun);
+            }
+        }
+    }
+    exit
+}
+
+/// What was asked for. The stream strips the colours where they do not reach a reader; a closed one is no reason to fail.
+fn say(text: &str) {
+    let _ = write!(anstream::stdout(), "{text}");
+}
+
+fn tell(error: &impl Display) {
+    let _ = writeln!(anstream::stderr(), "error: {error}");
 }

@@ -299,3 +299,65 @@ fn what_is_no_run_folder_is_an_error_that_names_it() {
         "{text}"
     );
 }
+
+#[test]
+fn several_runs_become_one_report_and_their_folders_stay_as_they_are() {
+    let good = run_folder(&rows(100), Some(Ending::Complete));
+    let slow = run_folder(&rows(300), Some(Ending::Complete));
+    let gone = tempfile::tempdir().unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let file = |name: &str| out.path().join(name);
+    let before = |folder: &Path| fs::read_dir(folder).unwrap().count();
+    let (in_good, in_slow) = (before(good.path()), before(slow.path()));
+    let output = Command::new(env!("CARGO_BIN_EXE_report"))
+        .args([good.path(), slow.path()])
+        .arg("-o")
+        .arg(file("nightly.pdf"))
+        .arg("--junit")
+        .arg(file("nightly.xml"))
+        .arg("--markdown")
+        .arg(file("nightly.md"))
+        .output()
+        .unwrap();
+    let text = printed(&output);
+    assert_eq!(output.status.code(), Some(4), "{text}");
+    assert!(
+        text.lines().next().unwrap().contains("■ not met 1 of 1"),
+        "what needs attention stands first: {text}"
+    );
+    assert_eq!(
+        (before(good.path()), before(slow.path())),
+        (in_good, in_slow),
+        "nothing is written into the folders"
+    );
+    let junit = fs::read_to_string(file("nightly.xml")).unwrap();
+    assert_eq!(junit.matches("<testsuite ").count(), 2, "{junit}");
+    assert!(
+        fs::read_to_string(file("nightly.md"))
+            .unwrap()
+            .starts_with("# 2 runs\n")
+    );
+    let pdf = lopdf::Document::load(file("nightly.pdf")).unwrap();
+    let first = pdf.extract_text(&[1]).unwrap();
+    assert!(first.contains("What came out of 2 runs"), "{first}");
+    let outline = pdf.get_toc().unwrap().toc;
+    let top: Vec<&str> = outline
+        .iter()
+        .filter(|entry| entry.level == 1)
+        .map(|entry| entry.title.as_str())
+        .collect();
+    assert_eq!(top.len(), 3, "{outline:?}");
+    assert_eq!(top[0], "What came out of 2 runs");
+    assert!(top[1].starts_with("by_hand, "), "{top:?}");
+
+    // A folder that is none hides no other.
+    let output = Command::new(env!("CARGO_BIN_EXE_report"))
+        .args([gone.path(), good.path()])
+        .arg("-o")
+        .arg(file("again.pdf"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(printed(&output).contains("× not readable"));
+    assert!(printed(&output).contains("● met 1 of 1"));
+}

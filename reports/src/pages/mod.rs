@@ -7,6 +7,7 @@ mod distribution;
 mod evidence;
 mod front;
 mod headline;
+pub(crate) mod index;
 mod memory;
 mod number;
 mod requests;
@@ -71,6 +72,7 @@ pub fn document(analysis: &Analysis) -> Document {
         }
     }
     let mut document = Document {
+        name: analysis.run.scenario.clone(),
         title: analysis.question.clone(),
         subject: analysis.answer.sentence.clone(),
         created_unix_s: created(analysis),
