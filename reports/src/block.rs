@@ -5,6 +5,8 @@ use crate::chart::{Chart, style::EngineMark};
 /// A whole report.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
+    /// What it is called among others: scenario, and run where there are several of one.
+    pub name: String,
     /// The document's title: the question.
     pub title: String,
     /// The document's subject: the answer.
@@ -16,6 +18,16 @@ pub struct Document {
     /// The run's validity, in every footer.
     pub validity: Chip,
     pub pages: Vec<Page>,
+}
+
+/// Several documents in one file: the first says what is in the others, whose pages stand under their names in the outline.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Volume {
+    /// The file's title.
+    pub title: String,
+    /// The file's subject.
+    pub subject: String,
+    pub documents: Vec<Document>,
 }
 
 /// One page of the report; it takes as many sheets as its tables need.
@@ -178,6 +190,17 @@ impl Row {
 }
 
 impl Document {
+    /// The same document with `prefix` before every anchor and in every link, so that it can stand beside others in one file.
+    pub fn under(mut self, prefix: &str) -> Self {
+        for page in &mut self.pages {
+            page.anchor.insert_str(0, prefix);
+            page.blocks
+                .iter_mut()
+                .for_each(|block| block.prefix_links(prefix));
+        }
+        self
+    }
+
     /// Every text of the document, in order: for tests and for checking characters.
     pub fn texts(&self) -> Vec<&str> {
         let mut texts = vec![
@@ -198,6 +221,27 @@ impl Document {
 }
 
 impl Block {
+    fn prefix_links(&mut self, prefix: &str) {
+        match self {
+            Self::Table(table) => table
+                .rows
+                .iter_mut()
+                .filter_map(|row| row.link.as_mut())
+                .for_each(|link| link.insert_str(0, prefix)),
+            Self::Columns { left, right, .. } => left
+                .iter_mut()
+                .chain(right)
+                .for_each(|block| block.prefix_links(prefix)),
+            Self::Heading(_)
+            | Self::Paragraph(_)
+            | Self::Note(_)
+            | Self::SmallPrint(_)
+            | Self::Chips(_)
+            | Self::Chart(_)
+            | Self::Verbatim(_) => {}
+        }
+    }
+
     fn collect_texts<'a>(&'a self, texts: &mut Vec<&'a str>) {
         match self {
             Self::Heading(text)
@@ -220,5 +264,51 @@ impl Block {
                 .chain(right)
                 .for_each(|block| block.collect_texts(texts)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_follow_their_anchors_into_a_volume() {
+        let table = |link: &str| {
+            Block::Table(Table {
+                rows: vec![Row {
+                    link: Some(link.to_owned()),
+                    ..Row::default()
+                }],
+                ..Table::default()
+            })
+        };
+        let document = Document {
+            name: "quickstart".to_owned(),
+            title: "?".to_owned(),
+            subject: String::new(),
+            created_unix_s: 0,
+            footer: String::new(),
+            validity: Chip::new(Shape::Disc, "VALID"),
+            pages: vec![Page {
+                anchor: "answer".to_owned(),
+                title: "?".to_owned(),
+                answer: None,
+                blocks: vec![Block::Columns {
+                    split: 6,
+                    left: vec![table("ttft")],
+                    right: vec![table("answer")],
+                }],
+                how_to_read: None,
+            }],
+        };
+        let moved = document.under("run-2/");
+        assert_eq!(moved.pages[0].anchor, "run-2/answer");
+        let Block::Columns { left, right, .. } = &moved.pages[0].blocks[0] else {
+            panic!("columns");
+        };
+        assert_eq!(
+            (left, right),
+            (&vec![table("run-2/ttft")], &vec![table("run-2/answer")])
+        );
     }
 }

@@ -9,23 +9,53 @@ use schemas::manifest::Ending;
 use crate::{
     analysis::{Analysis, ExperimentAnalysis, State},
     exit, figures,
+    several::Run,
     verdict::{Case, ExpectationResult, NotMeasuredCause, Verdict},
 };
 
-/// The whole file. Its bytes depend on the analysis alone.
+/// The file of one run. Its bytes depend on the analysis alone.
 ///
 /// # Errors
 /// The writer of the XML fails.
 pub(crate) fn text(analysis: &Analysis) -> Result<String, SerializeError> {
     let scenario = analysis.run.scenario.as_str();
-    let mut suite = TestSuite::new(scenario);
+    let mut report = Report::new(scenario);
+    report.add_test_suite(suite(scenario, analysis));
+    report.to_string()
+}
+
+/// The file of several runs, a suite for each. A run that cannot be read is an error in a suite of its own.
+///
+/// # Errors
+/// As [`text`].
+pub(crate) fn text_of_several(runs: &[Run]) -> Result<String, SerializeError> {
+    let mut report = Report::new("report");
+    for run in runs {
+        report.add_test_suite(match &run.analysis {
+            Ok(analysis) => suite(&run.name, analysis),
+            Err(reason) => {
+                let mut suite = TestSuite::new(run.name.as_str());
+                let status = error("not readable", reason);
+                suite.add_test_case(case(
+                    &run.name,
+                    "run",
+                    "the run is whole".to_owned(),
+                    status,
+                ));
+                suite
+            }
+        });
+    }
+    report.to_string()
+}
+
+fn suite(name: &str, analysis: &Analysis) -> TestSuite {
+    let mut suite = TestSuite::new(name);
     suite.add_property(("run", analysis.run.run_id.as_str()));
     suite.add_property(("profile", analysis.run.profile.as_str()));
     suite.add_property(("answer", analysis.answer.sentence.as_str()));
-    let mut add = |class: &str, name: String, status: TestCaseStatus| {
-        let mut case = TestCase::new(name, status);
-        case.set_classname(format!("{scenario}.{class}"));
-        suite.add_test_case(case);
+    let mut add = |class: &str, what: String, status: TestCaseStatus| {
+        suite.add_test_case(case(name, class, what, status));
     };
     add("run", "the run is whole".to_owned(), ending(analysis));
     for found in &analysis.experiments {
@@ -37,13 +67,17 @@ pub(crate) fn text(analysis: &Analysis) -> Result<String, SerializeError> {
     }
     for expectation in &analysis.expectations {
         for case in &expectation.cases {
-            let name = named(&expectation.text, &case.label);
-            add("expect", name, expected(analysis, expectation, case));
+            let what = named(&expectation.text, &case.label);
+            add("expect", what, expected(analysis, expectation, case));
         }
     }
-    let mut report = Report::new(scenario);
-    report.add_test_suite(suite);
-    report.to_string()
+    suite
+}
+
+fn case(suite: &str, class: &str, what: String, status: TestCaseStatus) -> TestCase {
+    let mut case = TestCase::new(what, status);
+    case.set_classname(format!("{suite}.{class}"));
+    case
 }
 
 fn named(what: &str, label: &str) -> String {
@@ -175,6 +209,27 @@ mod tests {
         analysis.run.ending = Some(Ending::Interrupted);
         let partial = text(&analysis).unwrap();
         assert!(partial.contains("skipped=\"0\" errors=\"3\""), "{partial}");
+    }
+
+    #[test]
+    fn several_runs_are_several_suites() {
+        let run = |name: &str, analysis| Run {
+            name: name.to_owned(),
+            analysis,
+        };
+        let found = text_of_several(&[
+            run("first", Ok(fixture::analysis())),
+            run("second", Ok(fixture::invalid())),
+            run("third", Err("cannot read it".to_owned())),
+        ])
+        .unwrap();
+        assert!(
+            found.contains("tests=\"11\" skipped=\"0\" failures=\"0\" errors=\"3\""),
+            "{found}"
+        );
+        assert_eq!(found.matches("<testsuite ").count(), 3);
+        assert!(found.contains("classname=\"second.valid\""), "{found}");
+        assert!(found.contains("<error message=\"cannot read it\" type=\"not readable\"/>"));
     }
 
     #[test]

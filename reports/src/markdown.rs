@@ -2,7 +2,9 @@
 
 use crate::{
     analysis::{Analysis, State},
-    figures, terminal,
+    figures, number,
+    several::{self, Run},
+    terminal,
 };
 
 /// The whole file.
@@ -19,6 +21,35 @@ pub(crate) fn text(analysis: &Analysis) -> String {
     listed(&mut text, "Warnings", &warnings(analysis));
     listed(&mut text, "The run", &facts(analysis));
     text
+}
+
+/// The file of several runs: a table of them, then each one's summary under its name.
+pub(crate) fn text_of_several(runs: &[Run]) -> String {
+    let mut text = format!("# {}\n", number::counted(runs.len() as u64, "run", "runs"));
+    let head = ["scenario", "stands", "expected", "answer"].map(str::to_owned);
+    let rows = runs.iter().map(|run| {
+        let mut row = vec![run.name.clone()];
+        row.extend(several::in_short(run));
+        row
+    });
+    table(&mut text, "Verdicts", head.to_vec(), rows.collect());
+    for run in runs {
+        if let Ok(analysis) = &run.analysis {
+            text.push_str(&format!("\n## {}\n\n", inline(&run.name)));
+            text.push_str(&lowered(&self::text(analysis)));
+        }
+    }
+    text
+}
+
+/// The same text with every heading two levels lower. Only headings begin a line with `#`: everywhere else it is escaped.
+fn lowered(text: &str) -> String {
+    text.lines()
+        .map(|line| {
+            let marks = if line.starts_with('#') { "##" } else { "" };
+            format!("{marks}{line}\n")
+        })
+        .collect()
 }
 
 fn standing(analysis: &Analysis) -> String {
@@ -210,6 +241,26 @@ mod tests {
             standing.starts_with("× INVALID in 1 of 2 experiments: "),
             "{standing}"
         );
+    }
+
+    #[test]
+    fn several_runs_have_a_table_before_their_summaries() {
+        let text = text_of_several(&[
+            Run {
+                name: "first".to_owned(),
+                analysis: Ok(fixture::analysis()),
+            },
+            Run {
+                name: "outputs/second".to_owned(),
+                analysis: Err("cannot read it".to_owned()),
+            },
+        ]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "# 2 runs");
+        assert!(lines.contains(&"| first | ● VALID | ● met 1 of 1 | Reusing a 4096-token context gave the first token 9.9 times sooner. |"), "{text}");
+        assert!(lines.contains(&"| outputs/second | × not readable | — | cannot read it |"));
+        assert!(lines.contains(&"## first") && lines.contains(&"### How much sooner is it?"));
+        assert!(lines.contains(&"#### What was expected"), "{text}");
     }
 
     #[test]

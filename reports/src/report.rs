@@ -62,6 +62,15 @@ pub fn finish(folder: &Path) -> Result<(), ReportError> {
     Ok(folder::write_tables(folder, &data, stale)?)
 }
 
+/// Analyses a run folder and writes nothing.
+///
+/// # Errors
+/// The folder cannot be read.
+pub(crate) fn read(folder: &Path) -> Result<Analysis, ReportError> {
+    let (data, _) = RunFolder::open(folder)?.read()?;
+    Ok(analyse(&data))
+}
+
 /// Finishes a run folder, analyses it and writes `summary.md`, `junit.xml` and `report.pdf`. Nothing is measured again.
 ///
 /// # Errors

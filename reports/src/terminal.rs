@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 
 use crate::{
     analysis::{Analysis, HeadlineRow, State, Unit},
-    figures, phrase,
+    figures, number, text_table,
     verdict::{ExpectationResult, Verdict},
 };
 
@@ -79,22 +79,9 @@ impl Lines {
         if analysis.headline.is_empty() {
             return;
         }
-        let rows = table(analysis);
-        let columns = rows.first().map_or(0, Vec::len);
-        let width = |column: usize| -> usize {
-            let lengths = rows.iter().map(|row| row[column].chars().count());
-            lengths.max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..columns).map(width).collect();
-        for (number, row) in rows.iter().enumerate() {
-            let cells: Vec<String> = row
-                .iter()
-                .zip(&widths)
-                .map(|(cell, width)| format!("{cell:<width$}"))
-                .collect();
-            let line = cells.join("   ");
+        for (number, line) in text_table::lines(&table(analysis)).iter().enumerate() {
             let style = if number == 0 { FAINT } else { PLAIN };
-            let line = self.painted(style, line.trim_end());
+            let line = self.painted(style, line);
             self.table.push_str(&format!("  {line}\n"));
         }
         self.table.push('\n');
@@ -109,7 +96,7 @@ impl Lines {
             self.line("note", PLAIN, text);
         }
         if !analysis.warnings.is_empty() {
-            let number = phrase::counted(analysis.warnings.len() as u64, "warning", "warnings");
+            let number = number::counted(analysis.warnings.len() as u64, "warning", "warnings");
             self.line("note", OPEN, &format!("{number}, see the report"));
         }
     }

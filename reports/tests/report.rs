@@ -300,3 +300,144 @@ fn what_is_no_run_folder_is_an_error_that_names_it() {
         "{text}"
     );
 }
+
+#[test]
+fn several_runs_become_one_report_and_their_folders_stay_as_they_are() {
+    let good = run_folder(&rows(100), Some(Ending::Complete));
+    let slow = run_folder(&rows(300), Some(Ending::Complete));
+    let gone = tempfile::tempdir().unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let file = |name: &str| out.path().join(name);
+    let before = |folder: &Path| fs::read_dir(folder).unwrap().count();
+    let (in_good, in_slow) = (before(good.path()), before(slow.path()));
+    let output = Command::new(env!("CARGO_BIN_EXE_report"))
+        .args([good.path(), slow.path()])
+        .arg("-o")
+        .arg(file("nightly.pdf"))
+        .arg("--junit")
+        .arg(file("nightly.xml"))
+        .arg("--markdown")
+        .arg(file("nightly.md"))
+        .output()
+        .unwrap();
+    let text = printed(&output);
+    assert_eq!(output.status.code(), Some(4), "{text}");
+    assert!(
+        text.lines().next().unwrap().contains("■ not met 1 of 1"),
+        "what needs attention stands first: {text}"
+    );
+    assert_eq!(
+        (before(good.path()), before(slow.path())),
+        (in_good, in_slow),
+        "nothing is written into the folders"
+    );
+    let junit = fs::read_to_string(file("nightly.xml")).unwrap();
+    assert_eq!(junit.matches("<testsuite ").count(), 2, "{junit}");
+    assert!(
+        fs::read_to_string(file("nightly.md"))
+            .unwrap()
+            .starts_with("# 2 runs\n")
+    );
+    let pdf = lopdf::Document::load(file("nightly.pdf")).unwrap();
+    let first = pdf.extract_text(&[1]).unwrap();
+    assert!(first.contains("What came out of 2 runs"), "{first}");
+    let outline = pdf.get_toc().unwrap().toc;
+    let top: Vec<&str> = outline
+        .iter()
+        .filter(|entry| entry.level == 1)
+        .map(|entry| entry.title.as_str())
+        .collect();
+    assert_eq!(top.len(), 3, "{outline:?}");
+    assert_eq!(top[0], "What came out of 2 runs");
+    assert!(top[1].starts_with("by_hand, "), "{top:?}");
+
+    // A folder that is none hides no other.
+    let output = Command::new(env!("CARGO_BIN_EXE_report"))
+        .args([gone.path(), good.path()])
+        .arg("-o")
+        .arg(file("again.pdf"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(printed(&output).contains("× not readable"));
+    assert!(printed(&output).contains("● met 1 of 1"));
+}
+
+fn compare(base: &Path, new: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_report"))
+        .arg("compare")
+        .args([base, new])
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_later_run_is_held_against_an_earlier_one() {
+    let before = run_folder(&rows(100), Some(Ending::Complete));
+    let slower = run_folder(&rows(130), Some(Ending::Complete));
+    let json = before.path().join("comparison.json");
+    let output = compare(
+        before.path(),
+        slower.path(),
+        &["--json", json.to_str().unwrap()],
+    );
+    let text = printed(&output);
+    assert_eq!(output.status.code(), Some(4), "{text}");
+    let worse: Vec<&str> = text
+        .lines()
+        .filter(|line| line.contains("■ worse"))
+        .collect();
+    assert_eq!(worse.len(), 1, "{text}");
+    assert!(
+        worse[0].contains("cache") && worse[0].contains("1.30 ["),
+        "{text}"
+    );
+    assert!(!text.contains('\u{1b}'), "colours reach a pipe: {text:?}");
+    let found: Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
+    assert_eq!(found["metrics"][0]["finding"], "worse");
+    assert_eq!(found["metrics"][1]["finding"], "no-difference-seen");
+    assert_eq!(found["threshold"], 0.05);
+
+    let back = compare(slower.path(), before.path(), &[]);
+    assert_eq!(back.status.code(), Some(0));
+    assert!(printed(&back).contains("● better"));
+    let wide = compare(before.path(), slower.path(), &["--threshold", "0.5"]);
+    assert_eq!(wide.status.code(), Some(0), "{}", printed(&wide));
+    let same = compare(before.path(), before.path(), &["--strict"]);
+    assert_eq!(same.status.code(), Some(0), "{}", printed(&same));
+}
+
+#[test]
+fn what_cannot_be_compared_is_told_by_its_code() {
+    let good = run_folder(&rows(100), Some(Ending::Complete));
+    let one: Vec<Row> = rows(100).into_iter().filter(|row| row.trial == 0).collect();
+    let short = run_folder(&one, Some(Ending::Complete));
+    assert_eq!(
+        compare(good.path(), short.path(), &[]).status.code(),
+        Some(8)
+    );
+    let mut missed = rows(100);
+    missed
+        .iter_mut()
+        .for_each(|row| row.cached_tokens = Some(0));
+    let invalid = run_folder(&missed, Some(Ending::Complete));
+    let output = compare(good.path(), invalid.path(), &[]);
+    assert_eq!(output.status.code(), Some(6));
+    assert!(
+        printed(&output).contains("○ not comparable: B: context 1024 is INVALID"),
+        "{}",
+        printed(&output)
+    );
+    let gone = tempfile::tempdir().unwrap();
+    assert_eq!(
+        compare(good.path(), gone.path(), &[]).status.code(),
+        Some(3)
+    );
+    assert_eq!(
+        compare(good.path(), good.path(), &["--threshold", "5"])
+            .status
+            .code(),
+        Some(2)
+    );
+}

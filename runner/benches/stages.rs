@@ -98,6 +98,7 @@ backend.none = {{}}
         names: &names,
         facts: &facts,
         python: &runner::interpreter::Search::default(),
+        devices: 0,
     })
 }
 
@@ -149,6 +150,7 @@ fn row(request_id: u32) -> Row {
         asked_output_tokens: OUTPUT_TOKENS,
         planned_prompt_tokens: Some(16_390),
         expected_cached_tokens: Some(16_128),
+        phase: None,
         intended_ns: 1_000_000_000,
         connect_ns: None,
         connected_ns: None,

@@ -1,14 +1,15 @@
 //! The report's pages: from an analysis to blocks. A page whose data are absent is left out, and the appendix says why.
 
 mod appendix;
+mod cells;
 mod client;
 mod context;
 mod distribution;
 mod evidence;
 mod front;
 mod headline;
+pub(crate) mod index;
 mod memory;
-mod number;
 mod requests;
 mod timeline;
 mod view;
@@ -71,6 +72,7 @@ pub fn document(analysis: &Analysis) -> Document {
         }
     }
     let mut document = Document {
+        name: analysis.run.scenario.clone(),
         title: analysis.question.clone(),
         subject: analysis.answer.sentence.clone(),
         created_unix_s: created(analysis),

@@ -33,32 +33,39 @@ pub(crate) struct Sheet {
     pub(crate) anchor: Option<String>,
     /// Its title for the outline.
     pub(crate) bookmark: Option<String>,
+    /// Which of the documents it belongs to.
+    pub(crate) document: usize,
 }
 
-/// Draws all pages of a document.
-pub(crate) fn sheets(document: &Document, fonts: &Fonts) -> Vec<Sheet> {
-    let mut drawn: Vec<(Canvas<'_>, Option<&Page>)> = Vec::new();
-    for page in &document.pages {
+/// Draws all pages of some documents, whose sheets are numbered through.
+pub(crate) fn sheets(documents: &[Document], fonts: &Fonts) -> Vec<Sheet> {
+    let mut drawn: Vec<(Canvas<'_>, Option<&Page>, usize)> = Vec::new();
+    let pages = documents
+        .iter()
+        .enumerate()
+        .flat_map(|(of, document)| document.pages.iter().map(move |page| (of, page)));
+    for (document, page) in pages {
         let mut flow = Flow::begin(fonts, page);
         for (index, block) in page.blocks.iter().enumerate() {
             flow.place(block, &page.blocks[index + 1..]);
         }
         for (index, canvas) in flow.finish().into_iter().enumerate() {
-            drawn.push((canvas, (index == 0).then_some(page)));
+            drawn.push((canvas, (index == 0).then_some(page), document));
         }
     }
     let of = drawn.len();
     drawn
         .into_iter()
         .enumerate()
-        .map(|(index, (mut canvas, page))| {
-            draw_footer(&mut canvas, document, index + 1, of);
+        .map(|(index, (mut canvas, page, document))| {
+            draw_footer(&mut canvas, &documents[document], index + 1, of);
             let (ops, links) = canvas.finish();
             Sheet {
                 ops,
                 links,
                 anchor: page.map(|page| page.anchor.clone()),
                 bookmark: page.map(|page| page.title.clone()),
+                document,
             }
         })
         .collect()

@@ -4,6 +4,7 @@ pub mod canvas;
 pub mod font;
 mod ink;
 mod layout;
+mod outline;
 mod sheet;
 mod table;
 mod text;
@@ -18,12 +19,16 @@ use std::{
 use lopdf::{Object, StringFormat};
 use printpdf::{
     Actions, BorderArray, ColorArray, Destination, ExtendedGraphicsState, ExtendedGraphicsStateId,
-    LinkAnnotation, Mm, OffsetDateTime, Op, PageAnnotId, PageAnnotation, PdfDocument, PdfFont,
-    PdfPage, PdfSaveOptions, Pt, Rect,
+    LinkAnnotation, Mm, OffsetDateTime, Op, PdfDocument, PdfFont, PdfPage, PdfSaveOptions, Pt,
+    Rect,
 };
 use thiserror::Error;
 
-use crate::{analysis::Analysis, block::Document, pages};
+use crate::{
+    analysis::Analysis,
+    block::{Document, Volume},
+    pages,
+};
 
 use self::{
     canvas::{Area, Link, TRANSLUCENT, font_id},
@@ -55,16 +60,32 @@ pub enum PdfError {
 /// Draws a document.
 ///
 /// # Errors
-/// [`PdfError::Font`] and [`PdfError::Encode`], which only a broken build meets.
+/// [`PdfError::Font`], [`PdfError::Form`] and [`PdfError::Encode`], which only a broken build meets.
 pub fn render(document: &Document) -> Result<Vec<u8>, PdfError> {
+    draw(
+        &document.title,
+        &document.subject,
+        std::slice::from_ref(document),
+    )
+}
+
+/// Draws several documents into one file.
+///
+/// # Errors
+/// As [`render`].
+pub fn render_volume(volume: &Volume) -> Result<Vec<u8>, PdfError> {
+    draw(&volume.title, &volume.subject, &volume.documents)
+}
+
+fn draw(title: &str, subject: &str, documents: &[Document]) -> Result<Vec<u8>, PdfError> {
     let fonts = Fonts::load()?;
-    let sheets = layout::sheets(document, &fonts);
-    let mut pdf = PdfDocument::new(&document.title);
+    let sheets = layout::sheets(documents, &fonts);
+    let mut pdf = PdfDocument::new(title);
     let info = &mut pdf.metadata.info;
-    info.subject = document.subject.clone();
+    info.subject = subject.to_owned();
     info.creator = "report".to_owned();
     info.producer = concat!("reports ", env!("CARGO_PKG_VERSION")).to_owned();
-    if let Ok(date) = OffsetDateTime::from_unix_timestamp(document.created_unix_s) {
+    if let Ok(date) = OffsetDateTime::from_unix_timestamp(created(documents)) {
         (
             info.creation_date,
             info.modification_date,
@@ -83,20 +104,17 @@ pub fn render(document: &Document) -> Result<Vec<u8>, PdfError> {
         .extgstates
         .map
         .insert(ExtendedGraphicsStateId(TRANSLUCENT.to_owned()), translucent);
-    for (index, sheet) in sheets.iter().enumerate() {
-        if let Some(title) = &sheet.bookmark {
-            // printpdf orders bookmarks by sheet and then name; no two begin on one sheet.
-            pdf.bookmarks.map.insert(
-                PageAnnotId(format!("bookmark-{index:05}")),
-                PageAnnotation {
-                    name: title.clone(),
-                    page: index + 1,
-                },
-            );
-        }
-    }
     pdf.pages = sheets.iter().map(|sheet| page(sheet, &sheets)).collect();
-    encode(&pdf, document)
+    encode(&pdf, documents, &sheets)
+}
+
+/// The date of the newest document.
+fn created(documents: &[Document]) -> i64 {
+    documents
+        .iter()
+        .map(|document| document.created_unix_s)
+        .max()
+        .unwrap_or(0)
 }
 
 /// Draws the report of an analysis into a file.
@@ -112,12 +130,23 @@ pub fn write(analysis: &Analysis, path: &Path) -> Result<(), PdfError> {
 /// # Errors
 /// As [`render`], and [`PdfError::Write`].
 pub fn write_document(document: &Document, path: &Path) -> Result<(), PdfError> {
-    let bytes = render(document)?;
+    write_bytes(&render(document)?, path)
+}
+
+/// Draws several documents into one file, as [`write_document`] does one.
+///
+/// # Errors
+/// As [`write_document`].
+pub fn write_volume(volume: &Volume, path: &Path) -> Result<(), PdfError> {
+    write_bytes(&render_volume(volume)?, path)
+}
+
+fn write_bytes(bytes: &[u8], path: &Path) -> Result<(), PdfError> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(".part");
     let temporary = path.with_file_name(name);
     let written = File::create(&temporary).and_then(|mut file| {
-        file.write_all(&bytes)?;
+        file.write_all(bytes)?;
         file.sync_all()
     });
     written.map_err(|source| PdfError::Write {
@@ -187,12 +216,18 @@ fn annotation(link: &Link, sheets: &[Sheet]) -> Option<Op> {
     Some(Op::LinkAnnotation { link })
 }
 
-/// The file's bytes. printpdf's own `save` draws the file's identifier from a counter of the process and gives the page mode as a string where PDF
-/// wants a name; these and more are set here.
-fn encode(pdf: &PdfDocument, document: &Document) -> Result<Vec<u8>, PdfError> {
+/// The file's bytes. printpdf's own `save` draws the file's identifier from a counter of the process, gives the page mode as a string where PDF
+/// wants a name, and knows no outline of several levels; these and more are set here.
+fn encode(
+    pdf: &PdfDocument,
+    documents: &[Document],
+    sheets: &[Sheet],
+) -> Result<Vec<u8>, PdfError> {
     let mut warnings = Vec::new();
     let mut file = pdf.to_lopdf_document(&PdfSaveOptions::default(), &mut warnings);
+    let outline = outline::add(&mut file, documents, sheets);
     let catalog = file.catalog_mut().map_err(PdfError::Form)?;
+    catalog.set("Outlines", Object::Reference(outline));
     catalog.set("PageMode", Object::Name(b"UseOutlines".to_vec()));
     catalog.set("PageLayout", Object::Name(b"SinglePage".to_vec()));
     catalog.set(
@@ -218,7 +253,7 @@ fn encode(pdf: &PdfDocument, document: &Document) -> Result<Vec<u8>, PdfError> {
     }
     // Translucency needs 1.4.
     file.version = "1.7".to_owned();
-    let identifier = Object::String(identifier(document).to_vec(), StringFormat::Hexadecimal);
+    let identifier = Object::String(identifier(documents).to_vec(), StringFormat::Hexadecimal);
     file.trailer
         .set("ID", Object::Array(vec![identifier.clone(), identifier]));
     file.compress();
@@ -227,19 +262,19 @@ fn encode(pdf: &PdfDocument, document: &Document) -> Result<Vec<u8>, PdfError> {
     Ok(bytes)
 }
 
-/// 16 bytes that differ between documents and not between drawings: FNV-1a of the words and the date, from two starting points.
-fn identifier(document: &Document) -> [u8; 16] {
+/// 16 bytes that differ between documents and not between drawings: FNV-1a of the words and the newest date, from two starting points.
+fn identifier(documents: &[Document]) -> [u8; 16] {
     let mut identifier = [0; 16];
     for (half, start) in identifier
         .chunks_exact_mut(8)
         .zip([0xcbf2_9ce4_8422_2325_u64, 0x8422_2325_cbf2_9ce4])
     {
         let mut hash = start;
-        for byte in document
-            .texts()
-            .into_iter()
+        for byte in documents
+            .iter()
+            .flat_map(Document::texts)
             .flat_map(str::bytes)
-            .chain(document.created_unix_s.to_le_bytes())
+            .chain(created(documents).to_le_bytes())
         {
             hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }

@@ -1,6 +1,6 @@
 //! What an expectation measures in one experiment: the estimate of its metric, alone or as a ratio.
 
-use schemas::scenario::{Expect, Metric, Requests};
+use schemas::scenario::{Expect, Metric, Phase, Requests};
 
 use crate::{
     agreement,
@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Values by trial.
-type PerTrial = Vec<(u32, f64)>;
+pub(crate) type PerTrial = Vec<(u32, f64)>;
 
 /// The estimate that an expectation's bounds are held against, in the expectation's unit.
 pub(crate) fn measure(
@@ -27,26 +27,11 @@ pub(crate) fn measure(
     let facts = match expect.phase {
         None => facts,
         Some(phase) => {
-            of_phase = facts.of_phase(phase);
-            if !of_phase.has_rows(experiment, engine_id) {
-                return Err(no_value(
-                    "no event was recorded that requests could be before or after".to_owned(),
-                ));
-            }
+            of_phase = phase_of(facts, experiment, engine_id, phase)?;
             &of_phase
         }
     };
-    if let Some(tier) = &expect.tier {
-        let tiers = facts
-            .engine(engine_id)
-            .map_or(&[][..], |engine| &engine.tiers);
-        if !matches!(tiers, [only] if only.name == *tier) {
-            return Err(no_value(format!(
-                "requests do not tell which of several tiers served them, and {} does not have {tier} alone",
-                facts.engine_name(engine_id)
-            )));
-        }
-    }
+    told_apart(facts, engine_id, expect)?;
     if expect.metric == Metric::OutputsEqual {
         return outputs_equal(facts, experiment, engine_id, relative_to, expect);
     }
@@ -73,6 +58,47 @@ pub(crate) fn measure(
             )
         }
     }
+}
+
+/// The facts of one phase only.
+pub(crate) fn phase_of<'a>(
+    facts: &Facts<'a>,
+    experiment: u32,
+    engine_id: u32,
+    phase: Phase,
+) -> Result<Facts<'a>, NotMeasured> {
+    let found = facts.of_phase(phase);
+    if found.has_rows(experiment, engine_id) {
+        Ok(found)
+    } else {
+        Err(NotMeasured::new(
+            NotMeasuredCause::NoValue,
+            "no event was recorded that requests could be before or after",
+        ))
+    }
+}
+
+/// Whether rows tell which requests an expectation about a tier is about.
+pub(crate) fn told_apart(
+    facts: &Facts<'_>,
+    engine_id: u32,
+    expect: &Expect,
+) -> Result<(), NotMeasured> {
+    if let Some(tier) = &expect.tier {
+        let tiers = facts
+            .engine(engine_id)
+            .map_or(&[][..], |engine| &engine.tiers);
+        if !matches!(tiers, [only] if only.name == *tier) {
+            return Err(NotMeasured::new(
+                NotMeasuredCause::NoValue,
+                format!(
+                    "requests do not tell which of several tiers served them, and {} does not have {tier} alone",
+                    facts.engine_name(engine_id)
+                ),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// What one engine's requests give.
@@ -153,7 +179,8 @@ fn one(
     }
 }
 
-fn of_requests(
+/// Each trial's statistic of a metric that single requests have values of.
+pub(crate) fn of_requests(
     facts: &Facts<'_>,
     experiment: u32,
     engine_id: u32,
@@ -255,7 +282,7 @@ fn outputs_equal(
         engine_id,
         other,
         expect.requests,
-        |kind| metrics::matches(expect.requests, kind),
+        |request| metrics::matches(expect.requests, request.kind),
     )
     .ok_or_else(|| {
         no_value(format!(
