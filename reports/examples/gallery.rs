@@ -1,4 +1,4 @@
-//! Draws the made-up runs that a report has to look right for: `cargo run --release -p reports --example gallery -- FOLDER`.
+//! Draws the made-up runs that a report has to look right for, each for itself and all as one: `cargo run --release --workspace --example gallery -- FOLDER`.
 
 use std::{error::Error, path::PathBuf};
 
@@ -23,6 +23,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         name: "outputs/not-there/latest".to_owned(),
         analysis: Err("cannot read outputs/not-there/latest/scenario.toml: No such file or directory (os error 2)".to_owned()),
     });
-    Several::new(runs).write_pdf(&folder.join("several.pdf"))?;
+    let several = Several::new(runs);
+    several.write_pdf(&folder.join("several.pdf"))?;
+    several.write_junit(&folder.join("several.xml"))?;
+    several.write_markdown(&folder.join("several.md"))?;
     Ok(())
 }

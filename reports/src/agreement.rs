@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use schemas::{row::RequestKind, scenario::Requests};
+use schemas::scenario::Requests;
 use serde::Serialize;
 
-use crate::{facts::Facts, metrics, values::KINDS};
+use crate::{facts::Facts, frame::Request, metrics, values::KINDS};
 
 /// Texts of one engine against those of another that recomputes, over requests with equal prompts (same experiment, trial and `request_id`).
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -51,7 +51,7 @@ pub(crate) fn agreements(
                 engine_id,
                 relative_to,
                 requests,
-                |found| found == kind,
+                |request| request.kind == kind,
             )
         })
         .collect()
@@ -64,7 +64,7 @@ pub(crate) fn between(
     engine_id: u32,
     relative_to: u32,
     requests: Requests,
-    keep: impl Fn(RequestKind) -> bool,
+    keep: impl Fn(&Request) -> bool,
 ) -> Option<Agreement> {
     let frame = facts.frame();
     let others: BTreeMap<(u32, u32), usize> = facts
@@ -74,7 +74,7 @@ pub(crate) fn between(
         .collect();
     let mut tally = Tally::default();
     for (index, request) in facts.requests(experiment, engine_id) {
-        if !metrics::measured(request) || !keep(request.kind) {
+        if !metrics::measured(request) || !keep(request) {
             continue;
         }
         let Some(&other) = others.get(&(request.trial, request.request_id)) else {

@@ -8,7 +8,8 @@ use schemas::{
 use crate::{
     analysis::{Answer, ExperimentAnalysis, HeadlineRow, State, Unit},
     facts::Facts,
-    phrase::{count, counted, quantity, significant},
+    number::{count, counted, significant},
+    phrase::quantity,
     stats::Estimate,
     values::Comparison,
 };

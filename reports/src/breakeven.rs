@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::{
     analysis::{EngineResult, ExperimentAnalysis, State},
     facts::Facts,
-    metrics, phrase,
+    metrics, number,
     stats::{self, Estimate},
 };
 
@@ -279,7 +279,7 @@ fn where_it_pays(points: &[(u32, f64)]) -> Pays {
 }
 
 fn sentence(engine: &str, baseline: &str, pays: Pays, shortest: u32, longest: u32) -> String {
-    let tokens = |tokens: u32| phrase::count(u64::from(tokens));
+    let tokens = |tokens: u32| number::count(u64::from(tokens));
     let range = if shortest == longest {
         format!(
             "at the one context length measured, {} tokens",

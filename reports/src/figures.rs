@@ -4,7 +4,7 @@ use schemas::scenario::Requests;
 
 use crate::{
     analysis::{HeadlineRow, Unit},
-    phrase,
+    number, phrase,
     stats::Estimate,
     verdict::{Case, ExpectationResult, Verdict},
 };
@@ -63,5 +63,5 @@ pub(crate) fn finding(expectation: &ExpectationResult, case: &Case) -> String {
 
 /// `1 experiment`, `2 experiments`.
 pub(crate) fn experiments(number: usize) -> String {
-    phrase::counted(number as u64, "experiment", "experiments")
+    number::counted(number as u64, "experiment", "experiments")
 }

@@ -7,8 +7,8 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser;
-use reports::{exit::Exit, several::Several};
+use clap::{Args, Parser, Subcommand};
+use reports::{compare, exit::Exit, several::Several};
 
 /// Draws a run's report again from its folder, or one report on several runs, without measuring again.
 ///
@@ -17,15 +17,65 @@ use reports::{exit::Exit, several::Several};
 #[command(
     name = "report",
     version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
     after_help = "\
 Examples:
   report outputs/quickstart/latest             draw a run's report again
   report outputs/*/latest -o nightly.pdf       one PDF on many runs, an index of their verdicts first
+  report compare BEFORE AFTER                  what became better or worse
 
 Exit codes, the worst of all runs:
   0 all met   2 usage   3 could not run, or cannot be read   4 not met   6 INVALID
   7 undecided (with --strict)   8 nothing ran   130 interrupted"
 )]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    draw: Arguments,
+}
+
+/// Everything apart from drawing reports.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Hold a run against an earlier one of the same scenario: what is better, what worse.
+    ///
+    /// Compared are the metrics that the scenario expects something of, else the median TTFT of later requests. A difference is called where the whole 95 % interval of the
+    /// ratio lies beyond the threshold, corrected for the number of metrics.
+    #[command(after_help = "\
+Exit codes: 0 nothing is worse   2 usage   3 a folder cannot be read   4 something is worse
+  6 not comparable because INVALID   7 something is not comparable (with --strict)   8 nothing is comparable")]
+    Compare(Compare),
+}
+
+#[derive(Debug, Args)]
+struct Compare {
+    /// The run folder to hold against.
+    #[arg(value_name = "A")]
+    base: PathBuf,
+    /// The run folder that is judged.
+    #[arg(value_name = "B")]
+    new: PathBuf,
+    /// A ratio between 1 − this and 1 + this is no difference.
+    #[arg(long, value_name = "SHARE", default_value = "0.05", value_parser = share)]
+    threshold: f64,
+    /// Write the comparison as JSON, too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Count what is not comparable as a failure.
+    #[arg(long)]
+    strict: bool,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.0..1.0).contains(&share) => Ok(share),
+        _ => Err("a share from 0 to below 1, like 0.05".to_owned()),
+    }
+}
+
+#[derive(Debug, Args)]
 struct Arguments {
     /// Run folders, like `outputs/quickstart/latest`.
     #[arg(required = true, value_name = "RUN")]
@@ -48,7 +98,13 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let Cli {
+        command,
+        draw: arguments,
+    } = Cli::parse();
+    if let Some(Command::Compare(arguments)) = command {
+        return compared(&arguments).into();
+    }
     let together = [&arguments.output, &arguments.junit, &arguments.markdown];
     if together.into_iter().any(Option::is_some) {
         return draw_together(&arguments).into();
@@ -94,6 +150,30 @@ fn draw_together(arguments: &Arguments) -> Exit {
         }
     }
     exit
+}
+
+fn compared(arguments: &Compare) -> Exit {
+    let comparison =
+        match compare::compare_folders(&arguments.base, &arguments.new, arguments.threshold) {
+            Ok(comparison) => comparison,
+            Err(error) => {
+                tell(&error);
+                return Exit::CouldNotRun;
+            }
+        };
+    say(&comparison.terminal(true));
+    let exit = comparison.exit(arguments.strict);
+    match arguments
+        .json
+        .as_ref()
+        .map(|path| comparison.write_json(path))
+    {
+        Some(Err(error)) => {
+            tell(&error);
+            exit.worse(Exit::CouldNotRun)
+        }
+        Some(Ok(())) | None => exit,
+    }
 }
 
 /// What was asked for. The stream strips the colours where they do not reach a reader; a closed one is no reason to fail.

@@ -2,7 +2,7 @@
 
 use crate::{
     analysis::{Analysis, State},
-    figures, phrase,
+    figures, number,
     several::{self, Run},
     terminal,
 };
@@ -25,7 +25,7 @@ pub(crate) fn text(analysis: &Analysis) -> String {
 
 /// The file of several runs: a table of them, then each one's summary under its name.
 pub(crate) fn text_of_several(runs: &[Run]) -> String {
-    let mut text = format!("# {}\n", phrase::counted(runs.len() as u64, "run", "runs"));
+    let mut text = format!("# {}\n", number::counted(runs.len() as u64, "run", "runs"));
     let head = ["scenario", "stands", "expected", "answer"].map(str::to_owned);
     let rows = runs.iter().map(|run| {
         let mut row = vec![run.name.clone()];

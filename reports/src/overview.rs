@@ -10,7 +10,7 @@ use crate::{
     analysis::{Appendix, EngineFacts, ExperimentAnalysis, LaunchText, RunFacts, Warning},
     facts::Facts,
     metrics,
-    phrase::{count, significant},
+    number::{count, significant},
     series,
 };
 
@@ -213,7 +213,7 @@ fn failures(facts: &Facts<'_>) -> Vec<Warning> {
         .map(|((engine_id, detail), requests)| Warning {
             text: format!(
                 "{} of {} failed",
-                crate::phrase::counted(requests, "request", "requests"),
+                crate::number::counted(requests, "request", "requests"),
                 facts.engine_name(engine_id)
             ),
             advice: None,

@@ -1,49 +1,14 @@
-//! Numbers as they stand in sentences.
+//! Numbers with their units as they stand in sentences and on a terminal: seconds stay seconds, so that two of them compare at a glance.
 
-use crate::{analysis::Unit, stats::Estimate};
-
-/// A number with so many significant digits, and all digits before the point.
-pub(crate) fn significant(value: f64, digits: usize) -> String {
-    format!("{value:.*}", decimals(value, digits))
-}
-
-/// Digits after the point that leave so many significant ones.
-fn decimals(value: f64, digits: usize) -> usize {
-    let Some(beyond_first) = digits.checked_sub(1) else {
-        return 0;
-    };
-    if value == 0.0 || !value.is_finite() {
-        return 0;
-    }
-    // The exponent is read after rounding, so that 9.996 is written 10.0.
-    let exponent = format!("{value:.beyond_first$e}")
-        .split_once('e')
-        .and_then(|(_, exponent)| exponent.parse::<isize>().ok())
-        .unwrap_or(0);
-    usize::try_from(beyond_first as isize - exponent).unwrap_or(0)
-}
-
-/// A count with a comma before every group of three digits.
-pub(crate) fn count(value: u64) -> String {
-    let digits = value.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
+use crate::{
+    analysis::Unit,
+    number::{decimals, number, significant},
+    stats::Estimate,
+};
 
 /// A share as a percentage.
 pub(crate) fn percent(share: f64) -> String {
     format!("{} %", significant(share * 100.0, 3))
-}
-
-/// `1 trial`, `5 trials`.
-pub(crate) fn counted(number: u64, one: &str, many: &str) -> String {
-    format!("{} {}", count(number), if number == 1 { one } else { many })
 }
 
 /// A number with its unit.
@@ -64,7 +29,11 @@ pub(crate) fn estimate(found: &Estimate, unit: Unit) -> String {
         Some((low, high)) => {
             let (size, _) = scale(found.value, unit);
             let digits = decimals(found.value / size, 3);
-            format!("{text} [{:.digits$}, {:.digits$}]", low / size, high / size)
+            format!(
+                "{text} [{}, {}]",
+                number(low / size, digits),
+                number(high / size, digits)
+            )
         }
         None => text,
     }
@@ -85,36 +54,17 @@ fn scale(value: f64, unit: Unit) -> (f64, &'static str) {
     }
 }
 
-fn with_symbol(number: String, symbol: &str) -> String {
+fn with_symbol(digits: String, symbol: &str) -> String {
     if symbol.is_empty() {
-        number
+        digits
     } else {
-        format!("{number} {symbol}")
+        format!("{digits} {symbol}")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn digits_are_significant_and_whole_ones_stay() {
-        assert_eq!(significant(0.049_26, 3), "0.0493");
-        assert_eq!(significant(6.47, 2), "6.5");
-        assert_eq!(significant(128.4, 2), "128");
-        assert_eq!(significant(0.0, 3), "0");
-        assert_eq!(significant(0.996, 2), "1.0");
-        assert_eq!(significant(9.996, 3), "10.0");
-        assert_eq!(significant(-1.5, 3), "-1.50");
-    }
-
-    #[test]
-    fn counts_are_grouped() {
-        assert_eq!(count(0), "0");
-        assert_eq!(count(999), "999");
-        assert_eq!(count(16_384), "16,384");
-        assert_eq!(count(1_000_000), "1,000,000");
-    }
 
     #[test]
     fn bytes_choose_their_unit() {

@@ -18,6 +18,10 @@ const RESAMPLES: usize = 1999;
 const BOOTSTRAP_SEED: u64 = 0x5EED;
 const TAIL: f64 = 0.025;
 
+mod welch;
+
+pub use welch::{LogDifference, holm, unpaired_ratio};
+
 /// A number that stands for several values: never without its n.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Estimate {
@@ -160,41 +164,6 @@ pub fn mean_estimate(values: &[f64]) -> Option<Estimate> {
 pub fn paired_ratio(pairs: &[(f64, f64)]) -> Option<Estimate> {
     let logs: Option<Vec<f64>> = pairs.iter().map(|&(a, b)| log_ratio(a, b)).collect();
     mean_estimate(&logs?).map(|found| found.map(f64::exp))
-}
-
-/// The ratio A/B of trials that do not belong together: the difference of the means of the logarithms, with Welch's t interval
-/// (n ≥ 3 on either side). n is the smaller side's.
-pub fn unpaired_ratio(a: &[f64], b: &[f64]) -> Option<Estimate> {
-    let logs = |values: &[f64]| -> Option<Vec<f64>> {
-        values.iter().map(|&value| log_ratio(value, 1.0)).collect()
-    };
-    let (a, b) = (logs(a)?, logs(b)?);
-    let (mean_a, mean_b) = (mean(&a)?, mean(&b)?);
-    let n = a.len().min(b.len());
-    let value = mean_a - mean_b;
-    let mut estimate = Estimate {
-        value,
-        low: None,
-        high: None,
-        n: n as u32,
-    };
-    if n >= LEAST_FOR_INTERVAL {
-        let (error_a, error_b) = (
-            standard_error(&a, mean_a).powi(2),
-            standard_error(&b, mean_b).powi(2),
-        );
-        let variance = error_a + error_b;
-        let freedom = if variance > 0.0 {
-            variance.powi(2)
-                / (error_a.powi(2) / (a.len() - 1) as f64 + error_b.powi(2) / (b.len() - 1) as f64)
-        } else {
-            (n - 1) as f64
-        };
-        let half = t_quantile_real(freedom)? * variance.sqrt();
-        estimate.low = Some(value - half);
-        estimate.high = Some(value + half);
-    }
-    Some(estimate.map(f64::exp))
 }
 
 /// Stein's two-stage rule (*A Two-Sample Test for a Linear Hypothesis Whose Power Is Independent of the Variance*, Annals of Mathematical Statistics 16, 1945):

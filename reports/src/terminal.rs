@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 
 use crate::{
     analysis::{Analysis, HeadlineRow, State, Unit},
-    figures, phrase, text_table,
+    figures, number, text_table,
     verdict::{ExpectationResult, Verdict},
 };
 
@@ -96,7 +96,7 @@ impl Lines {
             self.line("note", PLAIN, text);
         }
         if !analysis.warnings.is_empty() {
-            let number = phrase::counted(analysis.warnings.len() as u64, "warning", "warnings");
+            let number = number::counted(analysis.warnings.len() as u64, "warning", "warnings");
             self.line("note", OPEN, &format!("{number}, see the report"));
         }
     }

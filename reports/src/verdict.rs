@@ -3,9 +3,9 @@
 use schemas::scenario::Metric;
 use serde::Serialize;
 
-mod declared;
+pub(crate) mod declared;
 pub(crate) mod judge;
-mod measure;
+pub(crate) mod measure;
 mod words;
 
 use crate::{analysis::Unit, stats::Estimate};

@@ -361,3 +361,82 @@ fn several_runs_become_one_report_and_their_folders_stay_as_they_are() {
     assert!(printed(&output).contains("× not readable"));
     assert!(printed(&output).contains("● met 1 of 1"));
 }
+
+fn compare(base: &Path, new: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_report"))
+        .arg("compare")
+        .args([base, new])
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_later_run_is_held_against_an_earlier_one() {
+    let before = run_folder(&rows(100), Some(Ending::Complete));
+    let slower = run_folder(&rows(130), Some(Ending::Complete));
+    let json = before.path().join("comparison.json");
+    let output = compare(
+        before.path(),
+        slower.path(),
+        &["--json", json.to_str().unwrap()],
+    );
+    let text = printed(&output);
+    assert_eq!(output.status.code(), Some(4), "{text}");
+    let worse: Vec<&str> = text
+        .lines()
+        .filter(|line| line.contains("■ worse"))
+        .collect();
+    assert_eq!(worse.len(), 1, "{text}");
+    assert!(
+        worse[0].contains("cache") && worse[0].contains("1.30 ["),
+        "{text}"
+    );
+    assert!(!text.contains('\u{1b}'), "colours reach a pipe: {text:?}");
+    let found: Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
+    assert_eq!(found["metrics"][0]["finding"], "worse");
+    assert_eq!(found["metrics"][1]["finding"], "no-difference-seen");
+    assert_eq!(found["threshold"], 0.05);
+
+    let back = compare(slower.path(), before.path(), &[]);
+    assert_eq!(back.status.code(), Some(0));
+    assert!(printed(&back).contains("● better"));
+    let wide = compare(before.path(), slower.path(), &["--threshold", "0.5"]);
+    assert_eq!(wide.status.code(), Some(0), "{}", printed(&wide));
+    let same = compare(before.path(), before.path(), &["--strict"]);
+    assert_eq!(same.status.code(), Some(0), "{}", printed(&same));
+}
+
+#[test]
+fn what_cannot_be_compared_is_told_by_its_code() {
+    let good = run_folder(&rows(100), Some(Ending::Complete));
+    let one: Vec<Row> = rows(100).into_iter().filter(|row| row.trial == 0).collect();
+    let short = run_folder(&one, Some(Ending::Complete));
+    assert_eq!(
+        compare(good.path(), short.path(), &[]).status.code(),
+        Some(8)
+    );
+    let mut missed = rows(100);
+    missed
+        .iter_mut()
+        .for_each(|row| row.cached_tokens = Some(0));
+    let invalid = run_folder(&missed, Some(Ending::Complete));
+    let output = compare(good.path(), invalid.path(), &[]);
+    assert_eq!(output.status.code(), Some(6));
+    assert!(
+        printed(&output).contains("○ not comparable: B: context 1024 is INVALID"),
+        "{}",
+        printed(&output)
+    );
+    let gone = tempfile::tempdir().unwrap();
+    assert_eq!(
+        compare(good.path(), gone.path(), &[]).status.code(),
+        Some(3)
+    );
+    assert_eq!(
+        compare(good.path(), good.path(), &["--threshold", "5"])
+            .status
+            .code(),
+        Some(2)
+    );
+}

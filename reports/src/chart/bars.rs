@@ -1,11 +1,14 @@
 //! Ratios as horizontal bars from 0 with their intervals and a line at "equal", grouped by experiment.
 
-use crate::pdf::canvas::{Anchor, Area, Canvas, Colour, Stroke, TextStyle};
+use crate::{
+    number::{decimals, number},
+    pdf::canvas::{Anchor, Area, Canvas, Colour, Stroke, TextStyle},
+};
 
 use super::{
     Point,
     key::shorten,
-    scale::{Quantity, Scale, number},
+    scale::{Quantity, Scale},
     style::EngineMark,
 };
 
@@ -188,15 +191,7 @@ impl BarChart {
 
 /// A ratio with its interval, three significant digits.
 fn words(ratio: &Point) -> String {
-    let decimals = if ratio.value >= 100.0 {
-        0
-    } else if ratio.value >= 10.0 {
-        1
-    } else if ratio.value >= 1.0 {
-        2
-    } else {
-        3
-    };
+    let decimals = decimals(ratio.value, 3);
     let value = number(ratio.value, decimals);
     match ratio.interval {
         Some((low, high)) => format!(

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::pdf::canvas::{Anchor, Area, Canvas, Colour, Stroke, TextStyle};
+use crate::{
+    number::count,
+    pdf::canvas::{Anchor, Area, Canvas, Colour, Stroke, TextStyle},
+};
 
 use super::{
     aggregate::{Bin, median, running_median, thin},
     key::{END_MARKER, darker, shorten},
     panel::Plot,
-    scale::number,
     style::{EngineMark, draw_cross},
 };
 
@@ -205,7 +207,7 @@ pub(super) fn draw_failures(canvas: &mut Canvas<'_>, plot: &Plot<'_>, panel: &Re
             continue;
         }
         let text = if numbers.len() > 1 {
-            format!("{outcome} × {}", number(numbers.len() as f64, 0))
+            format!("{outcome} × {}", count(numbers.len() as u64))
         } else {
             outcome.to_owned()
         };

@@ -1,5 +1,7 @@
 //! Axes: where a value lies, and round ticks with their words.
 
+use crate::number::number;
+
 /// What an axis measures. Values are in the base unit: seconds, bytes, tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quantity {
@@ -235,22 +237,6 @@ fn decimals_of(step: f64) -> usize {
         .unwrap_or(9)
 }
 
-/// A number with a fixed count of decimals and commas between thousands.
-pub fn number(value: f64, decimals: usize) -> String {
-    let text = format!("{:.decimals$}", value.abs());
-    let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
-    let mut grouped = String::new();
-    for (index, digit) in whole.chars().enumerate() {
-        if index > 0 && (whole.len() - index) % 3 == 0 {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    let zero = !text.chars().any(|digit| ('1'..='9').contains(&digit));
-    let sign = if value < 0.0 && !zero { "−" } else { "" };
-    format!("{sign}{grouped}{rest}")
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -287,13 +273,6 @@ mod tests {
         assert!(
             (scale.position(0.02) - 0.0).abs() < 1e-6 && (scale.position(10.0) - 1.0).abs() < 1e-6
         );
-    }
-
-    #[test]
-    fn numbers_have_commas_and_a_true_minus() {
-        assert_eq!(number(1_234_567.0, 0), "1,234,567");
-        assert_eq!(number(-12.345, 1), "−12.3");
-        assert_eq!(number(-0.001, 1), "0.0");
     }
 
     proptest! {

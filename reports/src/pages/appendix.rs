@@ -2,10 +2,11 @@
 
 use crate::{
     block::{Block, Cell, Column, Document, Page, Row, Table},
+    number::count,
     pdf,
 };
 
-use super::{LeftOut, number::count, view::View, words};
+use super::{LeftOut, view::View, words};
 
 pub(crate) fn page(view: &View<'_>, left_out: &[LeftOut], document: &Document) -> Page {
     let analysis = view.analysis;

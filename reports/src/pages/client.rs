@@ -9,12 +9,13 @@ use crate::{
         scale::Quantity,
         style::{EngineMark, engine_marks},
     },
+    number::count,
     stats::Summary,
 };
 
 use super::{
     LeftOut, Pages,
-    number::{count, number_cell, quantity, three, titled},
+    cells::{number_cell, quantity, three, titled},
     view::View,
 };
 

@@ -15,7 +15,7 @@ use crate::{
 
 use super::{
     LeftOut, Pages,
-    number::{column_unit, estimate_cell, number_cell, titled},
+    cells::{column_unit, estimate_cell, number_cell, titled},
     view::View,
     words,
 };

@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-use super::{LeftOut, Pages, number::quantity, view::View};
+use super::{LeftOut, Pages, cells::quantity, view::View};
 
 const TITLE: &str = "How single requests spread";
 /// Experiments whose TTFT and ITL fit one sheet together.

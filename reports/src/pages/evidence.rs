@@ -10,11 +10,12 @@ use crate::{
         requests::{RequestPanel, RequestPoint, RequestSeries, RequestsChart},
         scale::Quantity,
     },
+    number::count,
 };
 
 use super::{
     LeftOut, Pages,
-    number::{count, number_cell, three},
+    cells::{number_cell, three},
     view::View,
     words,
 };

@@ -10,14 +10,10 @@ use crate::{
         bars::{Bar, BarChart, BarGroup},
         scale::Quantity,
     },
+    number::{count, counted},
 };
 
-use super::{
-    headline,
-    number::{count, counted},
-    view::View,
-    words,
-};
+use super::{headline, view::View, words};
 
 /// Notes on the front page at most; the others are on the pages of warnings and appendix.
 const MOST_NOTES: usize = 8;
@@ -224,7 +220,7 @@ fn host(view: &View<'_>) -> String {
     let memory = run
         .host
         .memory_bytes
-        .map(|bytes| super::number::quantity(bytes as f64, Quantity::Bytes));
+        .map(|bytes| super::cells::quantity(bytes as f64, Quantity::Bytes));
     let cores = run
         .host
         .cores

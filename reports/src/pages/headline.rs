@@ -4,12 +4,13 @@ use crate::{
     analysis::{HeadlineRow, State},
     block::{Block, Cell, Column, Page, Row, Table},
     chart::scale::{Quantity, Unit},
+    number::{count, counted},
     verdict::{Case, ExpectationResult, Verdict},
 };
 
 use super::{
     LeftOut, Pages,
-    number::{column_unit, count, counted, estimate_cell, titled},
+    cells::{column_unit, estimate_cell, titled},
     view::View,
     words,
 };

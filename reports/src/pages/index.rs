@@ -4,14 +4,12 @@ use crate::{
     analysis::{Analysis, State},
     block::{Block, Cell, Chip, Column, Document, Page, Row, Shape, Table},
     chart::scale::Quantity,
+    number::counted,
     several::{Run, expected_in_short},
     verdict::Verdict,
 };
 
-use super::{
-    number::{counted, estimate_cell},
-    words,
-};
+use super::{cells::estimate_cell, words};
 
 /// The page that lists `runs`, as a document of its own. `anchor` gives the anchor of a run's first page by its place in the list.
 pub(crate) fn document(runs: &[Run], anchor: impl Fn(usize) -> String) -> Document {

@@ -13,7 +13,7 @@ use crate::{
 
 use super::{
     LeftOut, Pages,
-    number::{number_cell, quantity, titled},
+    cells::{number_cell, quantity, titled},
     view::View,
 };
 

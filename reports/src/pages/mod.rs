@@ -1,6 +1,7 @@
 //! The report's pages: from an analysis to blocks. A page whose data are absent is left out, and the appendix says why.
 
 mod appendix;
+mod cells;
 mod client;
 mod context;
 mod distribution;
@@ -9,7 +10,6 @@ mod front;
 mod headline;
 pub(crate) mod index;
 mod memory;
-mod number;
 mod requests;
 mod timeline;
 mod view;

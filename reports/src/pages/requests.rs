@@ -10,14 +10,10 @@ use crate::{
         requests::{RequestPanel, RequestPoint, RequestSeries, RequestsChart},
         scale::Quantity,
     },
+    number::counted,
 };
 
-use super::{
-    LeftOut, Pages,
-    number::{counted, quantity},
-    view::View,
-    words,
-};
+use super::{LeftOut, Pages, cells::quantity, view::View, words};
 
 /// Panels on one sheet at most.
 const PANELS: usize = 8;

@@ -9,14 +9,10 @@ use crate::{
         style::engine_marks,
         timeline::{Lane, LaneBar, Phase, Piece, REQUESTS_PER_LANE, TimelineChart},
     },
+    number::{count, counted},
 };
 
-use super::{
-    LeftOut, Pages,
-    number::{count, counted},
-    view::View,
-    words,
-};
+use super::{LeftOut, Pages, view::View, words};
 
 const TITLE: &str = "What happened when";
 /// Requests of the closer view at most.
@@ -234,13 +230,13 @@ fn request_bar(point: &RequestPoint, zero_ns: u64) -> Option<LaneBar> {
 
 fn answer(view: &View<'_>) -> Option<String> {
     let client = &view.analysis.client;
-    let whole = super::number::three(client.wall_s);
+    let whole = super::cells::three(client.wall_s);
     let overhead = client
         .overhead_s
         .map(|overhead| {
             format!(
                 ", of which {} s were the suite's own",
-                super::number::three(overhead)
+                super::cells::three(overhead)
             )
         })
         .unwrap_or_default();

@@ -3,15 +3,11 @@
 use crate::{
     analysis::{ExperimentAnalysis, State},
     block::{Block, Cell, Column, Page, Row, Table},
+    number::{count, counted},
     verdict::Verdict,
 };
 
-use super::{
-    LeftOut, Pages,
-    number::{count, counted},
-    view::View,
-    words,
-};
+use super::{LeftOut, Pages, view::View, words};
 
 const TITLE: &str = "Warnings and failures";
 

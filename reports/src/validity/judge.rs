@@ -317,7 +317,7 @@ fn first_token_differs(
             engine_id,
             baseline_id,
             Requests::All,
-            |kind| (kind != RequestKind::Cold) == later,
+            |request| (request.kind != RequestKind::Cold) == later,
         )?;
         Some((found.first_word_differs?, found.pairs))
     };

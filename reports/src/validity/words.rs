@@ -3,7 +3,8 @@
 use std::fmt::{Display, Formatter, Result};
 
 use crate::{
-    phrase::{count, counted, percent, quantity},
+    number::{count, counted},
+    phrase::{percent, quantity},
     validity::{Flag, InvalidReason, LatenessStatistic},
 };
 

@@ -281,7 +281,7 @@ fn decide(found: &Estimate, bounds: Bounds, by_value: bool) -> (Verdict, Option<
             Verdict::Undecided,
             Some(format!(
                 "{} give no interval: at least 3 are needed",
-                crate::phrase::counted(u64::from(found.n), "trial", "trials")
+                crate::number::counted(u64::from(found.n), "trial", "trials")
             )),
         );
     };

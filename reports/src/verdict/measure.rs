@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Values by trial.
-type PerTrial = Vec<(u32, f64)>;
+pub(crate) type PerTrial = Vec<(u32, f64)>;
 
 /// The estimate that an expectation's bounds are held against, in the expectation's unit.
 pub(crate) fn measure(
@@ -23,22 +23,7 @@ pub(crate) fn measure(
     expect: &Expect,
 ) -> Result<Estimate, NotMeasured> {
     let no_value = |reason: String| NotMeasured::new(NotMeasuredCause::NoValue, reason);
-    if expect.phase.is_some() {
-        return Err(no_value(
-            "no event was recorded that requests could be before or after".to_owned(),
-        ));
-    }
-    if let Some(tier) = &expect.tier {
-        let tiers = facts
-            .engine(engine_id)
-            .map_or(&[][..], |engine| &engine.tiers);
-        if !matches!(tiers, [only] if only.name == *tier) {
-            return Err(no_value(format!(
-                "requests do not tell which of several tiers served them, and {} does not have {tier} alone",
-                facts.engine_name(engine_id)
-            )));
-        }
-    }
+    told_apart(facts, engine_id, expect)?;
     if expect.metric == Metric::OutputsEqual {
         return outputs_equal(facts, experiment, engine_id, relative_to, expect);
     }
@@ -65,6 +50,32 @@ pub(crate) fn measure(
             )
         }
     }
+}
+
+/// Whether rows tell which requests an expectation is about.
+pub(crate) fn told_apart(
+    facts: &Facts<'_>,
+    engine_id: u32,
+    expect: &Expect,
+) -> Result<(), NotMeasured> {
+    let no_value = |reason: String| NotMeasured::new(NotMeasuredCause::NoValue, reason);
+    if expect.phase.is_some() {
+        return Err(no_value(
+            "no event was recorded that requests could be before or after".to_owned(),
+        ));
+    }
+    if let Some(tier) = &expect.tier {
+        let tiers = facts
+            .engine(engine_id)
+            .map_or(&[][..], |engine| &engine.tiers);
+        if !matches!(tiers, [only] if only.name == *tier) {
+            return Err(no_value(format!(
+                "requests do not tell which of several tiers served them, and {} does not have {tier} alone",
+                facts.engine_name(engine_id)
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// What one engine's requests give.
@@ -145,7 +156,8 @@ fn one(
     }
 }
 
-fn of_requests(
+/// Each trial's statistic of a metric that single requests have values of.
+pub(crate) fn of_requests(
     facts: &Facts<'_>,
     experiment: u32,
     engine_id: u32,
@@ -247,7 +259,7 @@ fn outputs_equal(
         engine_id,
         other,
         expect.requests,
-        |kind| metrics::matches(expect.requests, kind),
+        |request| metrics::matches(expect.requests, request.kind),
     )
     .ok_or_else(|| {
         no_value(format!(

@@ -29,23 +29,30 @@ const KEY: &str = "hush-hush-key-of-a-test";
 const KEY_VARIABLE: &str = "KVBENCH_KEY_OF_A_TEST";
 
 /// A built-in engine that a person started. Ends with the test.
-struct ByHand {
+pub(crate) struct ByHand {
     child: Child,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl ByHand {
     fn start() -> Self {
+        Self::start_with(&[
+            "--model",
+            "builtin:tiny",
+            "--served-model-name",
+            "builtin:tiny",
+            "--local-cpu",
+            "1000000000",
+        ])
+    }
+
+    /// With these arguments, on a free port.
+    pub(crate) fn start_with(args: &[&str]) -> Self {
         let port = free_port();
         let child = Command::new(runner())
-            .args([
-                "engine",
-                "--model",
-                "builtin:tiny",
-                "--served-model-name",
-                "builtin:tiny",
-            ])
-            .args(["--local-cpu", "1000000000", "--port", &port.to_string()])
+            .arg("engine")
+            .args(args)
+            .args(["--port", &port.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -1,6 +1,9 @@
 //! The real binary on real scenario files: what is printed, what is left in the run folder, and how it ends.
 
 mod attached;
+mod compare;
+mod forger;
+mod invalid;
 mod load_bars;
 mod real_vllm;
 mod start_failures;

@@ -1,14 +1,15 @@
-//! Numbers as a report writes them: three significant digits, one unit a column, intervals with the digits of their value.
+//! Numbers as tables and charts show them: three significant digits, one unit a column, intervals with the digits of their value.
 
 use crate::{
     block::Cell,
-    chart::scale::{Quantity, Unit, number},
+    chart::scale::{Quantity, Unit},
+    number::{decimals, number, significant},
     stats::Estimate,
 };
 
 /// A number with three significant digits; whole numbers from 1,000 on keep theirs.
 pub(crate) fn three(value: f64) -> String {
-    number(value, decimals(value))
+    significant(value, 3)
 }
 
 /// A quantity with its unit, three significant digits.
@@ -22,20 +23,10 @@ pub(crate) fn quantity(value: f64, quantity: Quantity) -> String {
     }
 }
 
-/// A count with commas.
-pub(crate) fn count(value: u64) -> String {
-    number(value as f64, 0)
-}
-
-/// `one` of a thing, several `many`.
-pub(crate) fn counted(value: u64, one: &str, many: &str) -> String {
-    format!("{} {}", count(value), if value == 1 { one } else { many })
-}
-
 /// `[low, high]` with the digits of the value; null without an interval.
 pub(crate) fn interval(estimate: &Estimate, size: f64) -> Option<String> {
     let (low, high) = estimate.interval()?;
-    let digits = decimals(estimate.value / size);
+    let digits = decimals(estimate.value / size, 3);
     Some(format!(
         "[{}, {}]",
         number(low / size, digits),
@@ -82,35 +73,12 @@ pub(crate) fn titled(title: &str, unit: Unit) -> String {
     }
 }
 
-fn decimals(value: f64) -> usize {
-    let size = value.abs();
-    if size == 0.0 || !size.is_finite() {
-        return 0;
-    }
-    // What is left of the point after rounding to three digits decides: 9.996 is written 10.0.
-    let magnitude = size.log10().floor();
-    let rounded = (size / 10f64.powf(magnitude - 2.0)).round() * 10f64.powf(magnitude - 2.0);
-    let whole_digits = (rounded.log10() + 1e-9).floor() as i32 + 1;
-    usize::try_from(3 - whole_digits).unwrap_or(0).min(9)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn three_digits_whatever_the_size() {
-        for (value, text) in [
-            (0.0, "0"),
-            (0.07634, "0.0763"),
-            (9.996, "10.0"),
-            (76.34, "76.3"),
-            (493.2, "493"),
-            (16384.0, "16,384"),
-            (0.9996, "1.00"),
-        ] {
-            assert_eq!(three(value), text);
-        }
+    fn a_quantity_chooses_its_unit() {
         assert_eq!(quantity(0.0763, Quantity::Seconds), "76.3 ms");
         assert_eq!(quantity(2.147e9, Quantity::Bytes), "2.15 GB");
     }
