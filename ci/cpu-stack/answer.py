@@ -100,7 +100,7 @@ def engine(model: str, log: pathlib.Path, arguments: tuple[str, ...] = (), envir
     with tempfile.TemporaryDirectory(prefix="kvbench-answer-") as scratch, log.open("wb") as output:
         command = [
             sys.executable, "-m", "vllm.entrypoints.openai.api_server",
-            "--model", model, "--served-model-name", "stand-in", "--load-format", "dummy", "--dtype", dtype,
+            "--model", model, "--served-model-name", "stand-in", "--dtype", dtype,
             "--max-model-len", "16384", "--enforce-eager", "--enable-prompt-tokens-details", "--enable-per-request-metrics",
             "--host", "127.0.0.1", "--port", str(port), *arguments,
         ]

@@ -1,4 +1,4 @@
-"""Make the stand-in model: a small Llama shape and a tokenizer, without weights (the engine makes random ones).
+"""Make the stand-in model: a small Llama shape with random weights, and a tokenizer.
 
     python make_model.py FOLDER
 
@@ -89,9 +89,46 @@ def tokenizer_config() -> dict:
     }
 
 
+def weights() -> dict:
+    """Seeded random weights by their names: each product keeps the size of what it is given, so every layer has its say.
+
+    The engine's own dummy weights are so small that a reply hangs on nothing but its last token: a cache that gives back the wrong KV
+    values would go unnoticed.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+
+    def linear(outputs: int, inputs: int) -> torch.Tensor:
+        return (torch.randn(outputs, inputs, generator=generator) * inputs**-0.5).to(getattr(torch, dtype()))
+
+    hidden, inner = SHAPE["hidden_size"], SHAPE["intermediate_size"]
+    queries, keys = (SHAPE[heads] * SHAPE["head_dim"] for heads in ("num_attention_heads", "num_key_value_heads"))
+    ones = torch.ones(hidden, dtype=getattr(torch, dtype()))
+    tensors = {"model.embed_tokens.weight": linear(len(WORDS), hidden), "model.norm.weight": ones, "lm_head.weight": linear(len(WORDS), hidden)}
+    for index in range(SHAPE["num_hidden_layers"]):
+        layer = f"model.layers.{index}"
+        tensors |= {
+            f"{layer}.input_layernorm.weight": ones.clone(),
+            f"{layer}.self_attn.q_proj.weight": linear(queries, hidden),
+            f"{layer}.self_attn.k_proj.weight": linear(keys, hidden),
+            f"{layer}.self_attn.v_proj.weight": linear(keys, hidden),
+            f"{layer}.self_attn.o_proj.weight": linear(hidden, queries),
+            f"{layer}.post_attention_layernorm.weight": ones.clone(),
+            f"{layer}.mlp.gate_proj.weight": linear(inner, hidden),
+            f"{layer}.mlp.up_proj.weight": linear(inner, hidden),
+            f"{layer}.mlp.down_proj.weight": linear(hidden, inner),
+        }
+    return tensors
+
+
 def write(folder: pathlib.Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file(weights(), folder / "model.safetensors", metadata={"format": "pt"})
     files = {
-        "config.json": SHAPE | {"vocab_size": len(WORDS), "torch_dtype": dtype()},
+        # `random_weights` is ours: a report says that the texts mean nothing.
+        "config.json": SHAPE | {"vocab_size": len(WORDS), "torch_dtype": dtype(), "random_weights": True},
         "tokenizer.json": tokenizer(),
         "tokenizer_config.json": tokenizer_config(),
     }

@@ -34,6 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         frame: rows(of_a_turn).collect(),
         samples: Vec::new(),
         counters: Vec::new(),
+        events: Vec::new(),
         notes: Vec::new(),
     };
     fs::create_dir_all(&folder)?;
@@ -97,6 +98,7 @@ fn rows(of_a_turn: u32) -> impl Iterator<Item = Row> {
                 context_tokens: context(experiment),
                 query_tokens: 16,
                 asked_output_tokens: TOKENS,
+                phase: None,
                 planned_prompt_tokens: Some(context(experiment) + 16),
                 expected_cached_tokens: Some(hit),
                 intended_ns,

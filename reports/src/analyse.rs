@@ -33,6 +33,7 @@ pub fn analyse(data: &RunData) -> Analysis {
         memory: resources::memory(&facts),
         turns: resources::turns(&facts),
         lives: resources::lives(&facts),
+        events: data.events.clone(),
         warnings: overview::warnings(&facts, &experiments),
         substitutions: data.plan.substitutions.clone(),
         skipped: skipped(data),

@@ -6,7 +6,7 @@
 use indexmap::IndexMap;
 use schemas::{
     manifest::{Ending, Host},
-    plan::{Model, Skipped, Substitution, Tier},
+    plan::{Happened, Model, Skipped, Substitution, Tier},
     profile::Residency,
     row::{Outcome, RequestKind},
     scenario::{Metric, Requests, Statistic},
@@ -50,6 +50,8 @@ pub struct Analysis {
     pub turns: Vec<Turn>,
     /// Lives of engines and sidecars.
     pub lives: Vec<ProcessLife>,
+    /// What the scenario's events did, in order of time.
+    pub events: Vec<Happened>,
     /// How well the client kept time.
     pub client: ClientHealth,
     /// What a reader should know, most important first.

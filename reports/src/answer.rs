@@ -349,6 +349,7 @@ mod tests {
         let tier = |name: &str| Tier {
             name: name.to_owned(),
             capacity_bytes: None,
+            path: None,
         };
         assert_eq!(place(&[]), "");
         assert_eq!(

@@ -7,8 +7,8 @@ use std::collections::btree_map::Entry;
 use polars::prelude::*;
 
 use crate::frame::{
-    Frame, Request, kind_from, kind_name, outcome_from, outcome_name, token_count_from,
-    token_count_name,
+    Frame, Request, kind_from, kind_name, outcome_from, outcome_name, phase_from, phase_name,
+    token_count_from, token_count_name,
 };
 
 /// A column that is not as this format says.
@@ -59,6 +59,7 @@ pub(crate) fn scalar_columns(frame: &Frame) -> Vec<Column> {
     columns.push(names("outcome", |request| {
         Some(outcome_name(request.outcome))
     }));
+    columns.push(names("phase", |request| request.phase.map(phase_name)));
     columns.push(names("token_count", |request| {
         request.token_count.map(token_count_name)
     }));
@@ -91,7 +92,7 @@ pub(crate) fn scalar_columns(frame: &Frame) -> Vec<Column> {
 }
 
 /// The columns of `requests.parquet` in order, `event_offsets_ns` apart, which comes last.
-pub const COLUMNS: [&str; 38] = [
+pub const COLUMNS: [&str; 39] = [
     "expr_id",
     "experiment",
     "trial",
@@ -106,6 +107,7 @@ pub const COLUMNS: [&str; 38] = [
     "asked_output_tokens",
     "planned_prompt_tokens",
     "expected_cached_tokens",
+    "phase",
     "intended_ns",
     "connect_ns",
     "connected_ns",
@@ -208,6 +210,15 @@ pub(crate) fn frame_from(
             frame.details.insert(index, detail.to_owned());
         }
     }
+    // Tables of earlier versions lack it.
+    if let Ok(phases) = requests.column("phase") {
+        for (index, phase) in phases.str()?.iter().enumerate() {
+            frame.requests[index].phase = match phase {
+                None => None,
+                some => Some(named("phase", some, index, phase_from)?),
+            };
+        }
+    }
     frame.finish_reasons = owned(requests, "finish_reason")?;
     frame.text_hashes = owned(requests, "text_hash")?;
     let offsets = requests.column("event_offsets_ns")?.list()?;
@@ -260,6 +271,7 @@ const BLANK: Request = Request {
     asked_output_tokens: 0,
     planned_prompt_tokens: None,
     expected_cached_tokens: None,
+    phase: None,
     intended_ns: 0,
     connect_ns: None,
     connected_ns: None,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemas::{
     plan::{EnginePlan, Experiment},
     row::RequestKind,
-    scenario::Requests,
+    scenario::{Phase, Requests},
 };
 
 use crate::{
@@ -33,8 +33,18 @@ pub(crate) struct Span {
 
 impl<'a> Facts<'a> {
     pub(crate) fn new(data: &'a RunData) -> Self {
+        Self::of(data, |_| true)
+    }
+
+    /// The same facts with only the rows of one phase: every question then is about those.
+    pub(crate) fn of_phase(&self, phase: Phase) -> Self {
+        Self::of(self.data, |request| request.phase == Some(phase))
+    }
+
+    fn of(data: &'a RunData, keep: impl Fn(&Request) -> bool) -> Self {
         let mut turns = BTreeMap::<(u32, u32), BTreeMap<u32, Vec<usize>>>::new();
-        for (index, request) in data.frame.requests.iter().enumerate() {
+        let rows = data.frame.requests.iter().enumerate();
+        for (index, request) in rows.filter(|(_, request)| keep(request)) {
             turns
                 .entry((request.experiment, request.engine_id))
                 .or_default()

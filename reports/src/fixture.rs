@@ -72,6 +72,7 @@ pub(crate) fn analysis() -> Analysis {
         memory: Vec::new(),
         turns: Vec::new(),
         lives: Vec::new(),
+        events: Vec::new(),
         client: ClientHealth {
             cpu_ns: None,
             peak_rss_bytes: None,
@@ -105,6 +106,7 @@ pub(crate) fn invalid() -> Analysis {
     let mut analysis = analysis();
     let reason = InvalidReason::HitMissing {
         engine: "lmcache".to_owned(),
+        log_line: None,
         median_share: 0.0,
         requests: 9,
     };
@@ -234,7 +236,9 @@ fn run() -> RunFacts {
             served_name: "m".to_owned(),
             kv_bytes_per_token: None,
             max_length: None,
+            dtype: None,
             random_weights: false,
+            weights_missing: false,
         },
         prompt_fingerprint: None,
         paced: false,

@@ -19,7 +19,7 @@ use polars_io::{
 };
 use schemas::{
     manifest::{Ending, Manifest},
-    plan::{FORMAT, Plan},
+    plan::{FORMAT, Happened, Plan},
     sample::{Counter, Sample},
 };
 use serde::de::DeserializeOwned;
@@ -92,6 +92,8 @@ pub struct RunData {
     pub samples: Vec<Sample>,
     /// What the engines and sidecars counted.
     pub counters: Vec<Counter>,
+    /// What the scenario's events did.
+    pub events: Vec<Happened>,
     /// What a reader should know of the files.
     pub notes: Vec<String>,
 }
@@ -174,6 +176,8 @@ impl RunFolder {
                 counters
             }
         };
+        let mut events = Vec::new();
+        self.journal("events", &mut notes, |event| events.push(event))?;
         let data = RunData {
             scenario_text: self.scenario_text,
             plan: self.plan,
@@ -181,6 +185,7 @@ impl RunFolder {
             frame,
             samples,
             counters,
+            events,
             notes,
         };
         Ok((data, stale))

@@ -5,7 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use schemas::row::{Outcome, RequestKind, Row, TokenCount};
+use schemas::{
+    row::{Outcome, RequestKind, Row, TokenCount},
+    scenario::Phase,
+};
 
 /// One request's facts; the fields are those of [`Row`] without its texts and event offsets.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,6 +39,8 @@ pub struct Request {
     pub planned_prompt_tokens: Option<u32>,
     /// See [`Row::expected_cached_tokens`].
     pub expected_cached_tokens: Option<u32>,
+    /// See [`Row::phase`].
+    pub phase: Option<Phase>,
     /// See [`Row::intended_ns`].
     pub intended_ns: u64,
     /// See [`Row::connect_ns`].
@@ -127,6 +132,7 @@ impl Frame {
             asked_output_tokens: row.asked_output_tokens,
             planned_prompt_tokens: row.planned_prompt_tokens,
             expected_cached_tokens: row.expected_cached_tokens,
+            phase: row.phase,
             intended_ns: row.intended_ns,
             connect_ns: row.connect_ns,
             connected_ns: row.connected_ns,
@@ -273,4 +279,18 @@ pub(crate) fn token_count_from(name: &str) -> Option<TokenCount> {
     [TokenCount::Usage, TokenCount::Events]
         .into_iter()
         .find(|count| token_count_name(*count) == name)
+}
+
+/// The name of a phase in files.
+pub(crate) fn phase_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::BeforeEvent => "before-event",
+        Phase::AfterEvent => "after-event",
+    }
+}
+
+pub(crate) fn phase_from(name: &str) -> Option<Phase> {
+    [Phase::BeforeEvent, Phase::AfterEvent]
+        .into_iter()
+        .find(|phase| phase_name(*phase) == name)
 }

@@ -29,6 +29,7 @@ pub(crate) struct MadeUp {
     pub manifest: Manifest,
     pub rows: Vec<Row>,
     pub counters: Vec<Counter>,
+    pub events: Vec<schemas::plan::Happened>,
 }
 
 impl MadeUp {
@@ -54,6 +55,7 @@ impl MadeUp {
             manifest: manifest(trials.len() as u32),
             rows,
             counters: Vec::new(),
+            events: Vec::new(),
         }
     }
 
@@ -65,6 +67,7 @@ impl MadeUp {
             frame: self.rows.into_iter().collect(),
             samples: Vec::new(),
             counters: self.counters,
+            events: self.events,
             notes: Vec::new(),
         }
     }
@@ -190,6 +193,7 @@ fn row(trial: u32, engine_id: u32, request_id: u32, intended_ns: u64, ttft_ns: u
         asked_output_tokens: 11,
         planned_prompt_tokens: Some(CONTEXT + 16 + 20),
         expected_cached_tokens: Some(cached),
+        phase: None,
         intended_ns,
         connect_ns: None,
         connected_ns: None,
@@ -233,12 +237,15 @@ fn engine(name: &str, tiers: &[&str]) -> EnginePlan {
             .map(|tier| Tier {
                 name: (*tier).to_owned(),
                 capacity_bytes: None,
+                path: None,
             })
             .collect(),
         baseline: tiers.is_empty(),
         promises_hits: !tiers.is_empty(),
         chunk_tokens: 256,
         paced: false,
+        devices: 0,
+        telltales: Vec::new(),
         launches: Vec::new(),
         attach: None,
     }
@@ -257,7 +264,9 @@ fn plan(trials: u32) -> Plan {
             served_name: "small".to_owned(),
             kv_bytes_per_token: Some(1000),
             max_length: None,
+            dtype: None,
             random_weights: false,
+            weights_missing: false,
         },
         residency: Residency::Resident,
         engines: vec![engine("lmcache", &["local-cpu"]), engine("baseline", &[])],
@@ -291,6 +300,7 @@ fn plan(trials: u32) -> Plan {
         substitutions: Vec::new(),
         skipped: Vec::new(),
         expectations: Vec::new(),
+        events: Vec::new(),
         goodput: None,
         warnings: Vec::new(),
         ready_timeout_ns: S,
@@ -327,5 +337,6 @@ fn manifest(trials: u32) -> Manifest {
         processes: Vec::new(),
         client: None,
         warnings: Vec::new(),
+        telltales: Vec::new(),
     }
 }

@@ -28,6 +28,8 @@ pub enum InvalidReason {
         engine: String,
         median_share: f64,
         requests: u64,
+        /// What the log of its processes says to that.
+        log_line: Option<String>,
     },
     /// Per-request and counter totals of cached tokens differ by more than a chunk a request.
     CountersDisagree {

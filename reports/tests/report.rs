@@ -66,6 +66,7 @@ fn row(trial: u32, engine_id: u32, request_id: u32, start_ns: u64, ttft_ns: u64)
         asked_output_tokens: 3,
         planned_prompt_tokens: Some(CONTEXT + 16),
         expected_cached_tokens: (engine_id == 0).then_some(cached),
+        phase: None,
         intended_ns: start_ns,
         connect_ns: None,
         connected_ns: None,

@@ -2,11 +2,11 @@
 
 use std::{io::Write as _, path::Path, process::ExitCode};
 
-use nvml_wrapper::Nvml;
 use reports::exit::Exit;
 use schemas::{profile::Profile, scenario::EngineKind};
 
 use crate::{
+    devices,
     interpreter::{self, Search},
     model_facts,
     profile::{self, Chosen, ProfileError},
@@ -88,18 +88,9 @@ fn report(asked: Option<&str>) -> Result<(String, bool), ProfileError> {
 
 fn facts(profile: &Profile) -> Facts {
     let python = interpreter::search(profile.interpreter.as_ref());
-    let nvml = Nvml::init().ok();
-    let count = nvml
-        .as_ref()
-        .and_then(|nvml| nvml.device_count().ok())
-        .unwrap_or(0);
-    let devices = (0..count).filter_map(|index| {
-        let device = nvml.as_ref()?.device_by_index(index).ok()?;
-        device.name().ok()
-    });
     Facts {
         cores: std::thread::available_parallelism().map_or(1, usize::from),
-        devices: devices.collect(),
+        devices: devices::names(),
         versions: python.found.as_deref().map(versions::ask),
         python,
     }
@@ -109,7 +100,7 @@ fn examine(profile: &Profile, facts: &Facts) -> Vec<Finding> {
     let mut findings = vec![cores(profile, facts)];
     let on_devices = profile.memory_share.is_some() || profile.devices.is_some();
     if on_devices {
-        findings.push(devices(facts));
+        findings.push(device_finding(facts));
     }
     if profile.engine == EngineKind::Vllm {
         let install = if on_devices {
@@ -118,6 +109,7 @@ fn examine(profile: &Profile, facts: &Facts) -> Vec<Finding> {
             "ci/setup-cpu-stack.sh"
         };
         findings.extend(packages(facts, install));
+        findings.push(redis(facts, on_devices));
     }
     let model = profile.stand_in.as_ref().or(profile.default_model.as_ref());
     findings.extend(model.map(|model| model_finding(profile, model)));
@@ -141,7 +133,7 @@ fn cores(profile: &Profile, facts: &Facts) -> Finding {
     }
 }
 
-fn devices(facts: &Facts) -> Finding {
+fn device_finding(facts: &Facts) -> Finding {
     if facts.devices.is_empty() {
         Finding::missing(
             "devices",
@@ -169,12 +161,37 @@ fn packages(facts: &Facts, install: &str) -> Vec<Finding> {
                 Some(version) => Finding::there("vllm", version.clone()),
                 None => Finding::missing("vllm", "not installed there", install),
             });
-            for name in ["torch", "transformers", "lmcache"] {
+            findings.push(match versions.get("lmcache") {
+                Some(version) => Finding::there("lmcache", version.clone()),
+                None => Finding::missing("lmcache", "not installed there", install),
+            });
+            for name in ["torch", "transformers"] {
                 let version = versions.get(name);
                 findings.extend(version.map(|version| Finding::there(name, version.clone())));
             }
             findings
         }
+    }
+}
+
+/// Redis tiers need the server; Valkey, which few hosts have, is only told where it is.
+fn redis(facts: &Facts, on_devices: bool) -> Finding {
+    let fix = if on_devices {
+        "install redis-server (Debian and Ubuntu: `sudo apt-get install redis-server`)"
+    } else {
+        "ci/setup-cpu-stack.sh"
+    };
+    let servers = &facts.python.servers;
+    let valkey = servers.get("valkey-server");
+    match servers.get("redis-server") {
+        Some(place) => Finding::there(
+            "redis-server",
+            valkey.map_or_else(
+                || place.display().to_string(),
+                |valkey| format!("{}, and {}", place.display(), valkey.display()),
+            ),
+        ),
+        None => Finding::missing("redis-server", "not found: redis tiers cannot run", fix),
     }
 }
 
@@ -231,6 +248,7 @@ mod tests {
                 found: None,
                 variable: None,
                 looked_at: vec!["/nowhere/python is not there".to_owned()],
+                ..Search::default()
             },
             versions: None,
         };
@@ -250,11 +268,14 @@ mod tests {
     #[test]
     fn a_bare_host_is_told_the_command_for_each_thing_that_is_missing() {
         let cpu = bare("cpu");
-        assert_eq!(missing(&cpu), ["python", "model"]);
+        assert_eq!(missing(&cpu), ["python", "redis-server", "model"]);
         for finding in cpu.iter().filter(|finding| finding.fix.is_some()) {
             assert_eq!(finding.fix.as_deref(), Some("ci/setup-cpu-stack.sh"));
         }
-        assert_eq!(missing(&bare("gpu")), ["devices", "python", "model"]);
+        assert_eq!(
+            missing(&bare("gpu")),
+            ["devices", "python", "redis-server", "model"]
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use schemas::{
     manifest::{Ending, ProcessRecord},
+    plan::Happened,
     row::Row,
     sample::{Counter, Sample},
 };
@@ -47,6 +48,8 @@ pub enum EventKind {
     RequestFinished(Box<Row>),
     /// One engine's turn of one trial is over.
     TurnEnded,
+    /// An event of the scenario happened to a process or a tier.
+    Happened(Happened),
     /// Counters were read.
     Counters(Vec<Counter>),
     /// The sensors were read.

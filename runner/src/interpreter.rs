@@ -1,6 +1,10 @@
 //! Where the interpreter of Python engines is, and how paths of a profile are read.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use schemas::profile::Interpreter;
 
@@ -13,7 +17,12 @@ pub struct Search {
     pub variable: Option<String>,
     /// Each place that was looked at, and what was there, in words.
     pub looked_at: Vec<String>,
+    /// Server programs that cache tiers need, by name, where they are found.
+    pub servers: BTreeMap<String, PathBuf>,
 }
+
+/// Programs that are looked for beside the interpreter, in the `bin` folder of the stack that holds it, and on `PATH`.
+pub const SERVERS: [&str; 2] = ["redis-server", "valkey-server"];
 
 impl Search {
     /// The places in one line, for an error.
@@ -30,8 +39,32 @@ impl Search {
 /// without it, the path counts. Nothing is run.
 pub fn search(interpreter: Option<&Interpreter>) -> Search {
     interpreter.map_or_else(Search::default, |interpreter| {
-        search_with(interpreter, |name| std::env::var_os(name))
+        let mut search = search_with(interpreter, |name| std::env::var_os(name));
+        search.servers = servers(search.found.as_deref());
+        search
     })
+}
+
+fn servers(interpreter: Option<&Path>) -> BTreeMap<String, PathBuf> {
+    let beside = interpreter.and_then(Path::parent);
+    // venv/bin/python and bin/redis-server are parts of one stack.
+    let stack = beside
+        .and_then(Path::parent)
+        .and_then(Path::parent)
+        .map(|stack| stack.join("bin"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = beside
+        .map(Path::to_owned)
+        .into_iter()
+        .chain(stack)
+        .chain(std::env::split_paths(&path))
+        .collect();
+    let found = SERVERS.into_iter().filter_map(|program| {
+        let places = folders.iter().map(|folder| folder.join(program));
+        let place = places.into_iter().find(|place| place.is_file())?;
+        Some((program.to_owned(), place))
+    });
+    found.collect()
 }
 
 fn search_with(interpreter: &Interpreter, variable: impl Fn(&str) -> Option<OsString>) -> Search {
@@ -63,6 +96,7 @@ fn search_with(interpreter: &Interpreter, variable: impl Fn(&str) -> Option<OsSt
         found,
         variable: decided_by,
         looked_at,
+        servers: BTreeMap::new(),
     }
 }
 

@@ -4,6 +4,7 @@ pub mod adapter;
 pub mod args;
 pub mod clock;
 pub mod counters;
+pub mod devices;
 pub mod discover;
 pub mod doctor;
 pub mod event;

@@ -45,7 +45,9 @@ pub fn read(used: &str) -> Result<ModelFacts, ModelError> {
         return Ok(ModelFacts {
             kv_bytes_per_token: Some(shape.kv_bytes_per_token),
             max_length: u32::try_from(shape.max_positions).ok(),
+            dtype: None,
             random_weights: true,
+            weights_missing: false,
         });
     }
     let directory = Path::new(used);
@@ -61,10 +63,13 @@ pub fn read(used: &str) -> Result<ModelFacts, ModelError> {
         path: path.clone(),
         reason: error.to_string(),
     })?;
+    let weights_missing = !has_weights(directory);
     Ok(ModelFacts {
         kv_bytes_per_token: config.kv_bytes_per_token(),
         max_length: config.max_position_embeddings,
-        random_weights: !has_weights(directory),
+        dtype: config.torch_dtype,
+        random_weights: weights_missing || config.random_weights,
+        weights_missing,
     })
 }
 
@@ -115,7 +120,7 @@ fn has_weights(directory: &Path) -> bool {
     })
 }
 
-/// The keys of a Hugging Face `config.json` that decide the size of the KV cache.
+/// The keys of a Hugging Face `config.json` that decide the size of the KV cache, and what its weights are.
 #[derive(Debug, serde::Deserialize)]
 struct Config {
     hidden_size: Option<u64>,
@@ -126,6 +131,9 @@ struct Config {
     max_position_embeddings: Option<u32>,
     #[serde(alias = "dtype")]
     torch_dtype: Option<String>,
+    /// Not a key of the format: the stand-in that the setup scripts write says so of its weights.
+    #[serde(default)]
+    random_weights: bool,
 }
 
 impl Config {

@@ -6,9 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use schemas::plan::Plan;
+use schemas::{plan::Plan, profile::Residency};
 
-use crate::{model_facts, plan::running_engines, versions::Versions};
+use crate::{devices, model_facts, plan::running_engines, versions::Versions};
 
 /// Free space that a run folder needs at least: logs and rows.
 const DISK_ROOM_BYTES: u64 = 200_000_000;
@@ -54,6 +54,7 @@ pub fn problems(plan: &Plan, outputs: &Path) -> Vec<String> {
     {
         problems.push(error.to_string());
     }
+    problems.extend(device_problem(plan));
     problems.extend(memory_problem(plan));
     problems.extend(disk_problem(outputs));
     problems
@@ -69,6 +70,19 @@ pub fn interpreter_problems(answers: &BTreeMap<PathBuf, Versions>) -> Vec<String
         Ok(_) => None,
     });
     problems.collect()
+}
+
+/// An engine with a device of its own needs one that is there.
+fn device_problem(plan: &Plan) -> Option<String> {
+    let wanted = running_engines(plan)
+        .into_iter()
+        .map(|index| plan.engines[index].devices as usize);
+    let wanted: usize = match plan.residency {
+        Residency::SideBySide => wanted.sum(),
+        Residency::InTurn | Residency::Resident => wanted.max().unwrap_or(0),
+    };
+    let found = devices::names().len();
+    (wanted > found).then(|| format!("{} needs {wanted} devices, found {found}; `runner doctor` tells what each profile needs", plan.scenario))
 }
 
 fn is_program(program: &str) -> bool {

@@ -4,14 +4,24 @@ use std::path::Path;
 
 use schemas::{profile::Profile, read::Source};
 
+use crate::devices;
+
 /// The profiles that ship inside the binary.
-const EMBEDDED: [(&str, &str); 3] = [
+const EMBEDDED: [(&str, &str); 5] = [
     (
         "builtin",
         include_str!("../../scenarios/profiles/builtin.toml"),
     ),
     ("cpu", include_str!("../../scenarios/profiles/cpu.toml")),
+    (
+        "cpu-short",
+        include_str!("../../scenarios/profiles/cpu-short.toml"),
+    ),
     ("gpu", include_str!("../../scenarios/profiles/gpu.toml")),
+    (
+        "gpu-short",
+        include_str!("../../scenarios/profiles/gpu-short.toml"),
+    ),
 ];
 
 /// Names of the profiles that ship inside the binary.
@@ -131,10 +141,7 @@ fn parse(path: &str, text: String, color: bool) -> Result<Profile, ProfileError>
 
 /// What this host can run: `gpu` where NVML sees a device and vLLM is there, `cpu` where the CPU stack is, else `builtin`.
 fn detect() -> (&'static str, String) {
-    let devices = nvml_wrapper::Nvml::init()
-        .ok()
-        .and_then(|nvml| nvml.device_count().ok())
-        .unwrap_or(0);
+    let devices = devices::names().len();
     for name in ["gpu", "cpu"] {
         if name == "gpu" && devices == 0 {
             continue;

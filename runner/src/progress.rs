@@ -11,7 +11,7 @@ use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use schemas::{
     manifest::ProcessRecord,
-    plan::Plan,
+    plan::{EventAction, Happened, Plan},
     row::{Outcome, Row},
 };
 
@@ -119,6 +119,7 @@ impl Progress {
             }
             EventKind::RequestFinished(row) => self.request_finished(row),
             EventKind::Warning(text) => self.line_styled("warning", text, AnsiColor::Yellow),
+            EventKind::Happened(happened) => self.happened(happened),
             EventKind::TurnEnded | EventKind::Counters(_) | EventKind::Sampled(_) => {}
             EventKind::RunEnded(_) => {
                 if let Some(bar) = self.bar.take() {
@@ -136,6 +137,23 @@ impl Progress {
 
     fn starting(&self, name: &str, log: &Path) {
         self.line("start", &format!("{name:<18} log {}", log.display()));
+    }
+
+    fn happened(&self, happened: &Happened) {
+        let Happened {
+            action,
+            target,
+            trial,
+            ..
+        } = happened;
+        let done = match action {
+            EventAction::Restart => "restarted",
+            EventAction::Kill => "killed",
+            EventAction::Pause => "paused",
+            EventAction::Resume => "resumed",
+            EventAction::Corrupt => "corrupted",
+        };
+        self.line("event", &format!("{target} {done} in trial {}", trial + 1));
     }
 
     fn process_ended(&self, record: &ProcessRecord) {

@@ -52,6 +52,7 @@ impl Recorder {
             rows: folder.journal("rows.jsonl")?,
             samples: folder.journal("samples.jsonl")?,
             counters: folder.journal("counters.jsonl")?,
+            events: folder.journal("events.jsonl")?,
         };
         let (sender, receiver) = sync_channel(BACKLOG);
         let thread = std::thread::Builder::new()
@@ -101,6 +102,7 @@ struct Journals {
     rows: File,
     samples: File,
     counters: File,
+    events: File,
 }
 
 impl Journals {
@@ -113,6 +115,9 @@ impl Journals {
                 }
                 EventKind::Counters(counters) => {
                     append(&mut self.counters, "counters.jsonl", &counters)?
+                }
+                EventKind::Happened(happened) => {
+                    append(&mut self.events, "events.jsonl", &[happened])?
                 }
                 EventKind::RunStarted { .. }
                 | EventKind::ProcessStarting { .. }
@@ -128,6 +133,7 @@ impl Journals {
             (&self.rows, "rows.jsonl"),
             (&self.samples, "samples.jsonl"),
             (&self.counters, "counters.jsonl"),
+            (&self.events, "events.jsonl"),
         ] {
             file.sync_all()
                 .map_err(|source| RecordError::Write { journal, source })?;

@@ -7,6 +7,7 @@ use schemas::{manifest::Ending, plan::Plan};
 
 use crate::{
     args::RunArgs,
+    devices,
     discover::{self, DiscoverError},
     execute::{self, RunInput},
     interpreter, model_facts, plan, preflight,
@@ -140,6 +141,7 @@ fn plans(args: &RunArgs, loaded: &[Loaded], found: &Chosen) -> Result<Vec<Planne
         trials: args.trials,
         seed: args.seed,
     };
+    let devices = devices::names().len();
     let mut plans = Vec::new();
     let mut problems = String::new();
     for scenario in loaded {
@@ -167,6 +169,7 @@ fn plans(args: &RunArgs, loaded: &[Loaded], found: &Chosen) -> Result<Vec<Planne
                     names: &names,
                     facts: &facts,
                     python: &interpreter::search(chosen.profile.interpreter.as_ref()),
+                    devices,
                 });
                 plans.push(Planned {
                     plan,

@@ -44,6 +44,20 @@ pub struct Manifest {
     pub client: Option<ClientRecord>,
     /// What a reader of the numbers should know.
     pub warnings: Vec<String>,
+    /// Lines of logs that tell of a cache which serves without caching, the first of each kind.
+    #[serde(default)]
+    pub telltales: Vec<Telltale>,
+}
+
+/// A line of a process's log that a reader of the numbers should see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Telltale {
+    /// Index of the engine whose process it is.
+    pub engine: u32,
+    /// The process.
+    pub process: String,
+    /// The line.
+    pub line: String,
 }
 
 /// How a run ended.

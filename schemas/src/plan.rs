@@ -44,6 +44,9 @@ pub struct Plan {
     pub skipped: Vec<Skipped>,
     /// What makes the run a test.
     pub expectations: Vec<Expect>,
+    /// What happens to processes while requests run, in every trial.
+    #[serde(default)]
+    pub events: Vec<EventPlan>,
     /// Limits that a request has to keep to count as good.
     pub goodput: Option<Goodput>,
     /// What a user should know before the run starts.
@@ -67,8 +70,13 @@ pub struct Model {
     pub kv_bytes_per_token: Option<u64>,
     /// Longest prompt and output together, where known.
     pub max_length: Option<u32>,
+    /// Number format of weights and KV values that the model states, `bfloat16`.
+    pub dtype: Option<String>,
     /// The weights are random: times are real, texts are not.
     pub random_weights: bool,
+    /// The model comes without weights, so an engine has to make random ones.
+    #[serde(default)]
+    pub weights_missing: bool,
 }
 
 /// One engine of the run.
@@ -90,6 +98,12 @@ pub struct EnginePlan {
     pub chunk_tokens: u32,
     /// Times are scripted: the run checks the suite and says nothing of an engine.
     pub paced: bool,
+    /// Accelerators that it takes; 0 on a CPU and when attached.
+    #[serde(default)]
+    pub devices: u32,
+    /// Lines of its processes' logs that a reader of the report has to see: texts that such a line contains.
+    #[serde(default)]
+    pub telltales: Vec<String>,
     /// Processes in the order of their start: sidecars first, the engine last. Empty when attached.
     pub launches: Vec<Launch>,
     /// Base URL when attached.
@@ -103,6 +117,76 @@ pub struct Tier {
     pub name: String,
     /// Its size, where it is bounded and known.
     pub capacity_bytes: Option<u64>,
+    /// The directory that holds its files, with symbols; null for a tier that has none on this host.
+    #[serde(default)]
+    pub path: Option<String>,
+}
+
+/// Something that happens to processes while requests run: once in every trial, on each engine that it is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventPlan {
+    /// When.
+    pub trigger: Trigger,
+    /// What.
+    pub action: EventAction,
+    /// To what.
+    pub targets: Vec<EventTarget>,
+    /// The schedule waits until the target is ready again.
+    pub hold: bool,
+}
+
+/// When an event happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trigger {
+    /// So many ns after the trial's first intended request.
+    AtNs(u64),
+    /// When so many requests are done.
+    AfterRequest(u32),
+}
+
+/// What happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EventAction {
+    /// Stopped in order, and started again.
+    Restart,
+    /// KILL to the process group.
+    Kill,
+    /// STOP to the process group.
+    Pause,
+    /// CONT to the process group.
+    Resume,
+    /// Files get other bytes of the same size.
+    Corrupt,
+}
+
+/// To what an event happens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventTarget {
+    /// Index of the engine whose process or tier it is.
+    pub engine: u32,
+    /// Name of the launch, or of the tier as the scenario writes it: `disk.local-disk`.
+    pub name: String,
+}
+
+/// One target of an event as it happened: a line of `events.jsonl`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Happened {
+    /// When it began, ns since the run started.
+    pub at_ns: u64,
+    /// When it was done: a restarted process answered again.
+    pub done_ns: u64,
+    /// Index of the experiment.
+    pub experiment: u32,
+    /// Number of the trial.
+    pub trial: u32,
+    /// Index of the engine.
+    pub engine: u32,
+    /// What.
+    pub action: EventAction,
+    /// To what: the launch or tier by its name.
+    pub target: String,
 }
 
 /// An engine that runs already.
@@ -165,6 +249,8 @@ pub enum Probe {
         command: Vec<String>,
         contains: String,
     },
+    /// Each of these, one after the other.
+    All(Vec<Probe>),
 }
 
 /// One point of the workload's matrix on all engines.

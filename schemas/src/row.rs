@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::scenario::Phase;
+
 /// How a request came out. A failed one keeps its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -89,6 +91,9 @@ pub struct Row {
     pub planned_prompt_tokens: Option<u32>,
     /// Cached tokens that the engine's tiers should report, where the backend promises them.
     pub expected_cached_tokens: Option<u32>,
+    /// Due before or after the trial's first event; null in a scenario without events.
+    #[serde(default)]
+    pub phase: Option<Phase>,
 
     /// When the schedule wanted it sent; for closed and multi-turn arrivals the previous last content plus the gap.
     pub intended_ns: u64,

@@ -30,6 +30,7 @@ pub(crate) fn why_not(base: &RunData, new: &RunData) -> Option<String> {
                     .to_owned()
             })
         })
+        .or_else(|| (a.events != b.events).then(|| "other events happen in A and B".to_owned()))
 }
 
 /// The experiment of the base run that asked the same as one of the newer run, for an engine that kept its KV in the same places; else why there is none.

@@ -6,7 +6,7 @@ use crate::{
     agreement,
     facts::Facts,
     metrics, resources,
-    verdict::measure::{PerTrial, of_requests, told_apart},
+    verdict::measure::{PerTrial, of_requests, phase_of, told_apart},
 };
 
 use super::wanted::Wanted;
@@ -19,6 +19,14 @@ pub(crate) fn of(
     wanted: &Wanted,
 ) -> Result<PerTrial, String> {
     let expect = &wanted.expect;
+    let of_phase;
+    let facts = match expect.phase {
+        None => facts,
+        Some(phase) => {
+            of_phase = phase_of(facts, experiment, engine_id, phase).map_err(|not| not.reason)?;
+            &of_phase
+        }
+    };
     told_apart(facts, engine_id, expect).map_err(|not| not.reason)?;
     let by_turn = |value: &dyn Fn(u32, &[usize]) -> Option<f64>| -> PerTrial {
         facts

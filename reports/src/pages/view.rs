@@ -1,6 +1,6 @@
 //! An analysis with what every page looks up again and again: engines' marks and names, and which requests are compared.
 
-use schemas::{row::RequestKind, scenario::Requests};
+use schemas::{plan::EventAction, row::RequestKind, scenario::Requests};
 
 use crate::{
     analysis::{Analysis, EngineResult, ExperimentAnalysis, State},
@@ -96,12 +96,16 @@ impl<'a> View<'a> {
 
     /// What happened to the run's processes although nobody ordered it.
     pub(crate) fn incidents(&self) -> Vec<Moment> {
+        let happened = self.analysis.events.iter().map(|event| Moment {
+            label: format!("{} {}", event.target, done(event.action)),
+            at_s: event.at_ns as f64 / 1e9,
+        });
         let ends = self
             .analysis
             .lives
             .iter()
             .filter(|life| life.expected == Some(false));
-        ends.filter_map(|life| {
+        let ends_at = ends.filter_map(|life| {
             let how = life
                 .ending
                 .as_ref()
@@ -111,8 +115,8 @@ impl<'a> View<'a> {
                 label: format!("{} ended{how}", life.name),
                 at_s: life.ended_ns? as f64 / 1e9,
             })
-        })
-        .collect()
+        });
+        happened.chain(ends_at).collect()
     }
 
     /// The first reason why an experiment is INVALID.
@@ -128,5 +132,16 @@ impl<'a> View<'a> {
     /// Whether a request is drawn as cold.
     pub(crate) fn cold(kind: RequestKind) -> bool {
         kind == RequestKind::Cold
+    }
+}
+
+/// What was done, for a mark in a chart.
+fn done(action: EventAction) -> &'static str {
+    match action {
+        EventAction::Restart => "restarted",
+        EventAction::Kill => "killed",
+        EventAction::Pause => "paused",
+        EventAction::Resume => "resumed",
+        EventAction::Corrupt => "corrupted",
     }
 }

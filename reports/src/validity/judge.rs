@@ -6,9 +6,9 @@
 //! - heartbeat: 5 ms for the 99th percentile or 1 % of that TTFT; 50 ms for the worst beat or 10 % of it, never more than 250 ms.
 
 use schemas::{
-    plan::ArrivalPlan,
+    plan::{ArrivalPlan, Happened},
     row::{Outcome, RequestKind},
-    scenario::Requests,
+    scenario::{Phase, Requests},
 };
 
 use crate::{
@@ -99,6 +99,8 @@ fn restarted(facts: &Facts<'_>, experiment: u32, engine_id: u32) -> Vec<InvalidR
                 .ended_ns
                 .is_some_and(|ended| hurt || (from..=to).contains(&ended))
         })
+        // What a declared event led to is a result.
+        .filter(|process| !followed_an_event(facts, engine_id, process.ended_ns))
         .map(|process| InvalidReason::EngineRestarted {
             engine: facts.engine_name(engine_id).to_owned(),
             process: process.name.clone(),
@@ -108,6 +110,22 @@ fn restarted(facts: &Facts<'_>, experiment: u32, engine_id: u32) -> Vec<InvalidR
                 .unwrap_or_else(|| "nothing is known of how".to_owned()),
         })
         .collect()
+}
+
+/// Whether an event had happened to the engine in the turn in which something of it ended.
+fn followed_an_event(facts: &Facts<'_>, engine_id: u32, ended_ns: Option<u64>) -> bool {
+    let before = |event: &&Happened| Some(event.at_ns) <= ended_ns;
+    let events = facts.data.events.iter();
+    let last = events
+        .filter(|event| event.engine == engine_id)
+        .filter(before)
+        .max_by_key(|event| event.at_ns);
+    last.is_some_and(|event| {
+        let mut turns = facts.turns(event.experiment, engine_id);
+        let turn = turns.find(|(trial, _)| *trial == event.trial);
+        let span = turn.and_then(|(_, turn)| facts.span(turn));
+        span.is_none_or(|span| ended_ns <= Some(span.to_ns))
+    })
 }
 
 /// A cold request, or any of an engine without a cache, had more cached tokens than stand before its salt: those of the chat template, where its share is known.
@@ -145,6 +163,8 @@ fn hit_shares(facts: &Facts<'_>, experiment: u32, engine_id: u32) -> Vec<f64> {
     facts
         .requests(experiment, engine_id)
         .filter(|(_, request)| metrics::measured(request) && request.kind != RequestKind::Cold)
+        // What an event leaves of a cache is asked, and not promised.
+        .filter(|(_, request)| request.phase != Some(Phase::AfterEvent))
         .filter_map(|(_, request)| {
             let expected = request
                 .expected_cached_tokens
@@ -161,8 +181,11 @@ fn hit_missing(facts: &Facts<'_>, experiment: u32, engine_id: u32) -> Option<Inv
     let mut shares = hit_shares(facts, experiment, engine_id);
     let requests = shares.len() as u64;
     let median_share = stats::median(&mut shares).filter(|median| *median < LEAST_HIT)?;
+    let mut lines = facts.data.manifest.telltales.iter();
+    let log_line = lines.find(|found| found.engine == engine_id);
     Some(InvalidReason::HitMissing {
         engine: facts.engine_name(engine_id).to_owned(),
+        log_line: log_line.map(|found| found.line.clone()),
         median_share,
         requests,
     })
@@ -179,7 +202,8 @@ fn counters_disagree(
     let mut reported_tokens = 0;
     let mut requests = 0;
     for (_, request) in facts.requests(experiment, engine_id) {
-        if !metrics::measured(request) {
+        // A process that was started again counts from 0.
+        if !metrics::measured(request) || request.phase == Some(Phase::AfterEvent) {
             return None;
         }
         reported_tokens += u64::from(request.cached_tokens?);

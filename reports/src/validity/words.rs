@@ -37,12 +37,19 @@ impl Display for InvalidReason {
                 engine,
                 median_share,
                 requests,
-            } => write!(
-                f,
-                "{} of {engine} found {} of the cached tokens that its backend promises (median)",
-                counted(*requests, "later request", "later requests"),
-                percent(*median_share),
-            ),
+                log_line,
+            } => {
+                write!(
+                    f,
+                    "{} of {engine} found {} of the cached tokens that its backend promises (median)",
+                    counted(*requests, "later request", "later requests"),
+                    percent(*median_share),
+                )?;
+                match log_line {
+                    Some(line) => write!(f, "; its log says “{line}”"),
+                    None => Ok(()),
+                }
+            }
             Self::CountersDisagree {
                 engine,
                 reported_tokens,
@@ -243,6 +250,7 @@ mod tests {
     fn a_reason_names_its_numbers() {
         let reason = InvalidReason::HitMissing {
             engine: "lmcache".to_owned(),
+            log_line: None,
             median_share: 0.25,
             requests: 27,
         };

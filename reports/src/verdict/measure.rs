@@ -1,6 +1,6 @@
 //! What an expectation measures in one experiment: the estimate of its metric, alone or as a ratio.
 
-use schemas::scenario::{Expect, Metric, Requests};
+use schemas::scenario::{Expect, Metric, Phase, Requests};
 
 use crate::{
     agreement,
@@ -23,6 +23,14 @@ pub(crate) fn measure(
     expect: &Expect,
 ) -> Result<Estimate, NotMeasured> {
     let no_value = |reason: String| NotMeasured::new(NotMeasuredCause::NoValue, reason);
+    let of_phase;
+    let facts = match expect.phase {
+        None => facts,
+        Some(phase) => {
+            of_phase = phase_of(facts, experiment, engine_id, phase)?;
+            &of_phase
+        }
+    };
     told_apart(facts, engine_id, expect)?;
     if expect.metric == Metric::OutputsEqual {
         return outputs_equal(facts, experiment, engine_id, relative_to, expect);
@@ -52,27 +60,42 @@ pub(crate) fn measure(
     }
 }
 
-/// Whether rows tell which requests an expectation is about.
+/// The facts of one phase only.
+pub(crate) fn phase_of<'a>(
+    facts: &Facts<'a>,
+    experiment: u32,
+    engine_id: u32,
+    phase: Phase,
+) -> Result<Facts<'a>, NotMeasured> {
+    let found = facts.of_phase(phase);
+    if found.has_rows(experiment, engine_id) {
+        Ok(found)
+    } else {
+        Err(NotMeasured::new(
+            NotMeasuredCause::NoValue,
+            "no event was recorded that requests could be before or after",
+        ))
+    }
+}
+
+/// Whether rows tell which requests an expectation about a tier is about.
 pub(crate) fn told_apart(
     facts: &Facts<'_>,
     engine_id: u32,
     expect: &Expect,
 ) -> Result<(), NotMeasured> {
-    let no_value = |reason: String| NotMeasured::new(NotMeasuredCause::NoValue, reason);
-    if expect.phase.is_some() {
-        return Err(no_value(
-            "no event was recorded that requests could be before or after".to_owned(),
-        ));
-    }
     if let Some(tier) = &expect.tier {
         let tiers = facts
             .engine(engine_id)
             .map_or(&[][..], |engine| &engine.tiers);
         if !matches!(tiers, [only] if only.name == *tier) {
-            return Err(no_value(format!(
-                "requests do not tell which of several tiers served them, and {} does not have {tier} alone",
-                facts.engine_name(engine_id)
-            )));
+            return Err(NotMeasured::new(
+                NotMeasuredCause::NoValue,
+                format!(
+                    "requests do not tell which of several tiers served them, and {} does not have {tier} alone",
+                    facts.engine_name(engine_id)
+                ),
+            ));
         }
     }
     Ok(())

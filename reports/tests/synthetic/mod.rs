@@ -237,6 +237,7 @@ pub(crate) fn analysis(spec: &Spec) -> Analysis {
                 vec![Tier {
                     name: "local-cpu".to_owned(),
                     capacity_bytes: Some(20_000_000_000),
+                    path: None,
                 }]
             },
             baseline: id == baseline && several,
@@ -284,6 +285,7 @@ pub(crate) fn analysis(spec: &Spec) -> Analysis {
             })
             .collect(),
         lives: lives(spec, now_ns),
+        events: Vec::new(),
         client: ClientHealth {
             cpu_ns: Some(4_310_000_000),
             peak_rss_bytes: Some(61_000_000),

@@ -286,6 +286,7 @@ pub(super) fn experiment(
 pub(super) fn invalid_reason(engine: &str) -> InvalidReason {
     InvalidReason::HitMissing {
         engine: engine.to_owned(),
+        log_line: None,
         median_share: 0.0,
         requests: 27,
     }

@@ -62,7 +62,7 @@ pub(crate) fn launches(request: &Request<'_>) -> Result<(Vec<Launch>, bool), Str
     .to_vec();
     let mut option = |name: &str, value: String| command.extend([format!("--{name}"), value]);
     option("seed", request.seed.to_string());
-    if request.model.random_weights && !request.model.used.starts_with("builtin:") {
+    if request.model.weights_missing {
         option("load-format", "dummy".into());
     }
     if let Some(prefix) = &backend.prefix {
@@ -79,11 +79,10 @@ pub(crate) fn launches(request: &Request<'_>) -> Result<(Vec<Launch>, bool), Str
     }
     if let Some(disk) = &backend.local_disk {
         option("local-disk", disk.capacity.0.to_string());
-        let path = disk
-            .path
-            .clone()
-            .unwrap_or_else(|| format!("{{run}}/data/{}", request.name));
-        option("local-disk-path", path);
+        option(
+            "local-disk-path",
+            request.disk_path(backend).unwrap_or_default(),
+        );
     }
     if let Some(cores) = &request.profile.cores.engine {
         option("threads", cores.len().to_string());

@@ -1,13 +1,15 @@
 //! Engine adapters: (engine, backend, profile) becomes processes to launch, as data. Nothing else knows what an engine's command line is.
 
 mod builtin;
+mod lmcache;
+mod remote;
 mod vllm;
 
 use indexmap::IndexMap;
 use schemas::{
     plan::{AttachPlan, EnginePlan, Model, Tier},
     profile::{ModelSettings, Profile, Residency},
-    scenario::{Backend, Engine, EngineKind, Remote},
+    scenario::{Backend, Engine, EngineKind},
 };
 
 use crate::interpreter::Search;
@@ -30,6 +32,8 @@ pub struct Request<'a> {
     pub profile: &'a Profile,
     /// What was found of the profile's interpreter.
     pub python: &'a Search,
+    /// Accelerators of this host.
+    pub devices: usize,
     /// Engines of the scenario that this host starts, this one included.
     pub together: usize,
     /// `-p`: the port that the engine has to take.
@@ -51,6 +55,34 @@ impl<'a> Request<'a> {
         } else {
             (&[], IndexMap::new())
         }
+    }
+
+    /// Engines take accelerators here; otherwise they run on the CPU.
+    fn on_devices(&self) -> bool {
+        self.profile.memory_share.is_some() || self.profile.devices.is_some()
+    }
+
+    /// Devices, or on a CPU workers, that share each layer; null for the engine's default of one.
+    fn tensor_parallel(&self) -> Option<u32> {
+        let settings = self.settings();
+        self.engine
+            .tensor_parallel
+            .or_else(|| settings?.tensor_parallel)
+    }
+
+    /// The directory of the disk tier: the scenario's, or one in the run folder.
+    fn disk_path(&self, backend: &Backend) -> Option<String> {
+        let disk = backend.local_disk.as_ref()?;
+        let path = disk.path.clone();
+        Some(path.unwrap_or_else(|| format!("{{run}}/data/{}", self.name)))
+    }
+
+    /// Tokens that LMCache finds and loads as one.
+    fn lmcache_chunk_tokens(&self) -> u32 {
+        let lmcache = self.engine.lmcache.as_ref();
+        lmcache
+            .and_then(|lmcache| lmcache.chunk_size)
+            .unwrap_or(CHUNK_TOKENS)
     }
 
     /// This engine's share of its device's memory.
@@ -103,13 +135,16 @@ pub fn plan(request: &Request<'_>) -> Result<Planned, Box<Unsupported>> {
                     )
                 })
             }
-            Some(EngineKind::Vllm) => vllm::launches(request).map(|launches| {
+            Some(EngineKind::Vllm) => vllm::launches(request).map(|(launches, warnings)| {
+                let devices = request.tensor_parallel().unwrap_or(1);
                 (
                     EnginePlan {
                         launches,
+                        devices: if request.on_devices() { devices } else { 0 },
+                        telltales: lmcache_telltales(request.engine),
                         ..engine.clone()
                     },
-                    Vec::new(),
+                    warnings,
                 )
             }),
             None => Err("an engine that is started needs a kind".to_owned()),
@@ -137,7 +172,7 @@ fn shell(request: &Request<'_>) -> EnginePlan {
         .engine
         .backend
         .as_ref()
-        .map(tiers)
+        .map(|backend| tiers(request, backend))
         .unwrap_or_default();
     let baseline = request
         .engine
@@ -153,6 +188,8 @@ fn shell(request: &Request<'_>) -> EnginePlan {
         baseline,
         chunk_tokens: chunk_tokens(request, kind),
         paced: request.engine.paced.is_some(),
+        devices: 0,
+        telltales: Vec::new(),
         launches: Vec::new(),
         attach: request.engine.attach.as_ref().map(|attach| AttachPlan {
             url: attach.url.clone(),
@@ -172,44 +209,27 @@ fn chunk_tokens(request: &Request<'_>, kind: Option<EngineKind>) -> u32 {
     if kind == Some(EngineKind::Vllm) && only_prefix {
         return vllm::block_tokens(request);
     }
-    request
-        .engine
-        .lmcache
-        .as_ref()
-        .and_then(|lmcache| lmcache.chunk_size)
-        .unwrap_or(CHUNK_TOKENS)
+    request.lmcache_chunk_tokens()
+}
+
+fn lmcache_telltales(engine: &Engine) -> Vec<String> {
+    let kept = engine.backend.as_ref().is_some_and(lmcache::has_tiers);
+    let telltales = lmcache::TELLTALES.iter().filter(|_| kept);
+    telltales.map(|text| (*text).to_owned()).collect()
 }
 
 /// The stack near to far.
-fn tiers(backend: &Backend) -> Vec<Tier> {
-    let mut tiers = Vec::new();
-    let mut push = |name: &str, capacity_bytes: Option<u64>| {
-        tiers.push(Tier {
-            name: name.into(),
+fn tiers(request: &Request<'_>, backend: &Backend) -> Vec<Tier> {
+    let tiers = backend.tiers().into_iter();
+    tiers
+        .map(|(name, capacity_bytes)| Tier {
+            path: (name == "local-disk")
+                .then(|| request.disk_path(backend))
+                .flatten(),
+            name,
             capacity_bytes,
         })
-    };
-    if let Some(prefix) = &backend.prefix {
-        push("prefix", prefix.capacity.map(|capacity| capacity.0));
-    }
-    if let Some(cpu) = &backend.local_cpu {
-        push("local-cpu", Some(cpu.capacity.0));
-    }
-    if let Some(disk) = &backend.local_disk {
-        push("local-disk", Some(disk.capacity.0));
-    }
-    match &backend.remote {
-        Some(Remote::Lm(_)) => push("remote.lm", None),
-        Some(Remote::Redis(redis)) => {
-            push("remote.redis", redis.capacity.map(|capacity| capacity.0))
-        }
-        Some(Remote::Valkey(valkey)) => {
-            push("remote.valkey", valkey.capacity.map(|capacity| capacity.0))
-        }
-        Some(Remote::RedisSentinel(_)) => push("remote.redis-sentinel", None),
-        None => {}
-    }
-    tiers
+        .collect()
 }
 
 fn describe(backend: Option<&Backend>, tiers: &[Tier]) -> String {

@@ -1,12 +1,12 @@
-//! vLLM: one API server process, with or without its own prefix cache.
+//! vLLM: one API server process, with or without its own prefix cache, and with what keeps KV beyond it.
 
 use indexmap::IndexMap;
 use schemas::{
     plan::{Launch, Probe, Role},
-    scenario::EngineKind,
+    scenario::{Backend, EngineKind, KeptBy},
 };
 
-use super::Request;
+use super::{Request, lmcache};
 
 /// Tokens that vLLM's own cache finds as one where no `--block-size` is given: its default on a GPU. On a CPU it takes 128, so that profile says so.
 const BLOCK_TOKENS: u32 = 16;
@@ -23,23 +23,28 @@ const ENVIRONMENT: [(&str, &str); 5] = [
     ("PYTHONUNBUFFERED", "1"),
 ];
 
-/// The one process of a vLLM engine.
+/// The processes of a vLLM engine, what keeps its cache first, and what a user should know.
 ///
 /// # Errors
 /// In words, what cannot be had here.
-pub(crate) fn launches(request: &Request<'_>) -> Result<Vec<Launch>, String> {
+pub(crate) fn launches(request: &Request<'_>) -> Result<(Vec<Launch>, Vec<String>), String> {
     let engine = request.engine;
     let backend = engine
         .backend
         .as_ref()
         .ok_or("an engine that is started needs a backend")?;
-    if backend.local_cpu.is_some() || backend.local_disk.is_some() || backend.remote.is_some() {
-        return Err("this version gives vLLM no tier beyond its own prefix cache".into());
-    }
     if request.model.used.starts_with("builtin:") {
         return Err(format!(
             "vLLM cannot load `{}`, which is inside the runner; `--profile cpu` has a model for both",
             request.model.used
+        ));
+    }
+    let devices = request.tensor_parallel().unwrap_or(1) as usize;
+    // On a host without any, a plan for such a host can still be looked at; it is refused before it would run.
+    if request.on_devices() && (1..devices).contains(&request.devices) {
+        return Err(format!(
+            "needs {devices} devices, found {}",
+            request.devices
         ));
     }
     let python = request.python.found.as_ref().ok_or_else(|| {
@@ -48,37 +53,116 @@ pub(crate) fn launches(request: &Request<'_>) -> Result<Vec<Launch>, String> {
             request.python.in_words()
         )
     })?;
+    let python = python.display().to_string();
+    let offload = offload(request, backend)?;
+    let kept = lmcache::kept(request, backend, &python)?;
+
     let port = format!("{{port.{}}}", request.name);
     let mut command: Vec<String> = vec![
-        python.display().to_string(),
+        python,
         "-m".into(),
         "vllm.entrypoints.openai.api_server".into(),
     ];
     command.extend(own_arguments(request, &port)?);
+    command.extend(offload);
+    command.extend(kept.arguments);
     command.extend(given_arguments(request).cloned());
-    let (_, profile_env) = request.extras(EngineKind::Vllm);
 
     let mut env: IndexMap<String, String> = ENVIRONMENT
         .iter()
+        .chain(
+            lmcache::ENVIRONMENT
+                .iter()
+                .filter(|_| lmcache::has_tiers(backend)),
+        )
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
+    if !request.on_devices() {
+        env.extend(threads(request)?.map(|cores| ("VLLM_CPU_OMP_THREADS_BIND".to_owned(), cores)));
+    }
+    env.extend(kept.env);
+    let (_, profile_env) = request.extras(EngineKind::Vllm);
     env.extend(profile_env);
     env.extend(engine.env.clone());
-    Ok(vec![Launch {
+
+    let health = Probe::Http {
+        url: format!("http://127.0.0.1:{port}/health"),
+        contains: None,
+    };
+    let mut launches = kept.sidecars;
+    launches.push(Launch {
         name: request.name.to_owned(),
         role: Role::Engine,
         command,
         env,
-        files: IndexMap::new(),
+        files: kept.files,
         ports: IndexMap::from([(request.name.to_owned(), request.fixed_port)]),
-        probe: Probe::Http {
-            url: format!("http://127.0.0.1:{port}/health"),
-            contains: None,
+        probe: match kept.registered {
+            None => health,
+            Some((url, text)) => Probe::All(vec![
+                health,
+                Probe::Http {
+                    url,
+                    contains: Some(text),
+                },
+            ]),
         },
         metrics_url: Some(format!("http://127.0.0.1:{port}/metrics")),
         grace_ns: GRACE_NS,
         cores: request.profile.cores.engine.clone(),
-    }])
+    });
+    Ok((launches, kept.warnings))
+}
+
+/// vLLM's own offloading to host memory.
+fn offload(request: &Request<'_>, backend: &Backend) -> Result<Vec<String>, String> {
+    let by_engine = |by| by == KeptBy::Engine;
+    if backend
+        .local_disk
+        .as_ref()
+        .is_some_and(|tier| by_engine(tier.by))
+    {
+        return Err("vLLM itself keeps no KV on a disk; LMCache does (leave out `by`)".into());
+    }
+    let Some(tier) = backend.local_cpu.as_ref().filter(|tier| by_engine(tier.by)) else {
+        return Ok(Vec::new());
+    };
+    if !request.on_devices() {
+        return Err("vLLM's own offloading works between a GPU and its host, and this profile runs on a CPU".into());
+    }
+    if lmcache::has_tiers(backend) {
+        return Err("vLLM takes one keeper of KV beyond its own cache: either itself (`by = \"engine\"`) or LMCache".into());
+    }
+    // vLLM counts 2^30 bytes.
+    let gib = tier.capacity.0 as f64 / f64::from(1 << 30);
+    Ok([
+        "--kv-offloading-size",
+        &gib.to_string(),
+        "--kv-offloading-backend",
+        "native",
+    ]
+    .map(str::to_owned)
+    .to_vec())
+}
+
+/// Cores of each worker on a CPU, `0-3|4-7` in vLLM's words; null where the profile binds none.
+fn threads(request: &Request<'_>) -> Result<Option<String>, String> {
+    let Some(cores) = &request.profile.cores.engine else {
+        return Ok(None);
+    };
+    let workers = request.tensor_parallel().unwrap_or(1) as usize;
+    let each = cores.len() / workers.max(1);
+    if each == 0 {
+        return Err(format!(
+            "tensor parallel {workers} needs a core for each worker, and the profile gives engines {}",
+            cores.len()
+        ));
+    }
+    let groups = cores.chunks(each).take(workers).map(|group| {
+        let cores: Vec<String> = group.iter().map(u32::to_string).collect();
+        cores.join(",")
+    });
+    Ok(Some(groups.collect::<Vec<_>>().join("|")))
 }
 
 /// Arguments as typed in the profile, for the model, and in the scenario. To vLLM the last of a name counts.
@@ -127,13 +211,17 @@ fn own_arguments(request: &Request<'_>, port: &str) -> Result<Vec<String>, Strin
     option("host", host);
     option("port", port);
     option("seed", &seed);
-    if request.model.random_weights {
+    if request.model.weights_missing {
         option("load-format", "dummy");
+    }
+    // Left to itself vLLM makes a 16-bit format of float32.
+    if let Some(dtype) = &request.model.dtype {
+        option("dtype", dtype);
     }
     if let Some(max) = request.model.max_length {
         option("max-model-len", &max.to_string());
     }
-    if let Some(devices) = engine.tensor_parallel.or_else(|| settings?.tensor_parallel) {
+    if let Some(devices) = request.tensor_parallel() {
         option("tensor-parallel-size", &devices.to_string());
     }
     if let Some(share) = request.memory_share() {
@@ -222,7 +310,9 @@ mod tests {
             served_name: "org/name".into(),
             kv_bytes_per_token: Some(8192),
             max_length: Some(32768),
+            dtype: Some("bfloat16".into()),
             random_weights: true,
+            weights_missing: true,
         }
     }
 
@@ -238,6 +328,7 @@ mod tests {
             model: &model(),
             profile,
             python,
+            devices: 1,
             together: 2,
             fixed_port: None,
             seed: (1 << 31) + 5,
@@ -271,7 +362,7 @@ mod tests {
             role: Role::Engine,
             command: words(
                 "/venv/bin/python -m vllm.entrypoints.openai.api_server --model /models/name --served-model-name org/name \
-                 --host 127.0.0.1 --port {port.e} --seed 5 --load-format dummy --max-model-len 32768 \
+                 --host 127.0.0.1 --port {port.e} --seed 5 --load-format dummy --dtype bfloat16 --max-model-len 32768 \
                  --no-enable-prefix-caching --enable-prompt-tokens-details --enable-per-request-metrics --enforce-eager",
             ),
             env: map(&[
@@ -280,6 +371,7 @@ mod tests {
                 ("DO_NOT_TRACK", "1"),
                 ("PYTHONHASHSEED", "7"),
                 ("PYTHONUNBUFFERED", "1"),
+                ("VLLM_CPU_OMP_THREADS_BIND", "0"),
                 ("VLLM_CPU_KVCACHE_SPACE", "2"),
             ]),
             files: IndexMap::new(),
@@ -303,16 +395,18 @@ mod tests {
             "backend.prefix = { capacity = \"8MiB\" }\ntensor-parallel = 2\nargs = [\"--swap-space\", \"1\"]\n\
              env = { PYTHONHASHSEED = \"9\" }",
         );
-        let profile = profile(
+        let mut profile = profile(
             "[model.\"org/name\"]\nchunked-prefill = false\ntensor-parallel = 4\ntrust-remote-code = true\nargs = [\"--quantization\", \"fp8\"]",
         );
+        profile.cores.engine = Some(vec![0, 1, 2, 3]);
         let planned = planned(&engine, &profile, &python()).expect("a plan");
         let launch = &planned.engine.launches[0];
+        assert_eq!(launch.env["VLLM_CPU_OMP_THREADS_BIND"], "0,1|2,3");
         assert_eq!(
             launch.command[3..],
             words(
                 "--model /models/name --served-model-name org/name --host 127.0.0.1 --port {port.e} --seed 5 --load-format dummy \
-                 --max-model-len 32768 --tensor-parallel-size 2 --num-gpu-blocks-override 64 --enable-prefix-caching \
+                 --dtype bfloat16 --max-model-len 32768 --tensor-parallel-size 2 --num-gpu-blocks-override 64 --enable-prefix-caching \
                  --no-enable-chunked-prefill --trust-remote-code --enable-prompt-tokens-details --enable-per-request-metrics \
                  --enforce-eager --quantization fp8 --swap-space 1"
             )
@@ -324,7 +418,8 @@ mod tests {
             planned.engine.tiers,
             [Tier {
                 name: "prefix".into(),
-                capacity_bytes: Some(8 << 20)
+                capacity_bytes: Some(8 << 20),
+                path: None,
             }]
         );
     }
@@ -385,12 +480,44 @@ mod tests {
             unsupported.reason
         );
         assert_eq!(unsupported.engine.launches, []);
-        let remote = engine("backend.remote.redis = {}");
-        let unsupported = planned(&remote, &profile(""), &python()).expect_err("no tier");
-        assert!(
-            unsupported.reason.contains("no tier beyond"),
-            "{}",
-            unsupported.reason
-        );
+        let refused = [
+            ("backend.remote.redis = {}", "no `redis-server` is found"),
+            (
+                "backend.local-cpu = { capacity = \"1GB\", by = \"engine\" }",
+                "runs on a CPU",
+            ),
+            (
+                "backend.local-disk = { capacity = \"1GB\", by = \"engine\" }",
+                "keeps no KV on a disk",
+            ),
+            (
+                "backend.prefix = {}\ntensor-parallel = 2",
+                "needs a core for each worker",
+            ),
+            (
+                "backend.remote.lm = {}\nlmcache.mode = \"multiprocess\"",
+                "no `lm://` tier",
+            ),
+            (
+                "backend.remote.redis.url = \"redis://h:1\"\nbackend.remote.redis.serde = \"cachegen\"\nlmcache.mode = \"multiprocess\"",
+                "no cachegen",
+            ),
+            (
+                "backend.remote.redis.url = \"redis://h:1\"\nbackend.remote.redis.serde = \"fp8\"",
+                "no fp8",
+            ),
+            (
+                "backend.local-cpu.capacity = \"1GB\"\nlmcache = { layer-wise = true, mode = \"multiprocess\" }",
+                "layer by layer",
+            ),
+        ];
+        for (keys, reason) in refused {
+            let unsupported = planned(&engine(keys), &profile(""), &python()).expect_err(reason);
+            assert!(
+                unsupported.reason.contains(reason),
+                "{}",
+                unsupported.reason
+            );
+        }
     }
 }

@@ -1,6 +1,12 @@
 //! The engines that live now: started sidecars first, watched, stopped in the opposite order.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use schemas::{
     manifest::ProcessRecord,
@@ -27,6 +33,8 @@ pub(crate) struct Live<'a> {
     watched: Watched,
     interrupted: CancellationToken,
     processes: BTreeMap<usize, Vec<Process>>,
+    /// Names of processes that an event froze.
+    frozen: BTreeSet<String>,
     deaths: mpsc::UnboundedReceiver<Death>,
     died: mpsc::UnboundedSender<Death>,
 }
@@ -77,6 +85,7 @@ impl<'a> Live<'a> {
             watched,
             interrupted,
             processes: BTreeMap::new(),
+            frozen: BTreeSet::new(),
             deaths,
             died,
         })
@@ -144,6 +153,56 @@ impl<'a> Live<'a> {
             .collect()
     }
 
+    /// Takes a process out of those that live; nothing where it has ended already.
+    pub(crate) fn take(&mut self, engine: usize, name: &str) -> Option<Process> {
+        let processes = self.processes.get_mut(&engine)?;
+        let index = processes
+            .iter()
+            .position(|process| process.name() == name)?;
+        self.watched.remove(name);
+        Some(processes.remove(index))
+    }
+
+    /// Freezes or thaws a process.
+    ///
+    /// # Errors
+    /// It is not there, or its group is gone.
+    pub(crate) fn freeze(&mut self, engine: usize, name: &str, frozen: bool) -> io::Result<()> {
+        let mut processes = self.processes.get(&engine).into_iter().flatten();
+        let process = processes
+            .find(|process| process.name() == name)
+            .ok_or(io::ErrorKind::NotFound)?;
+        process.freeze(frozen)?;
+        if frozen {
+            self.frozen.insert(name.to_owned());
+        } else {
+            self.frozen.remove(name);
+        }
+        Ok(())
+    }
+
+    /// A path of the plan with its symbols filled.
+    pub(crate) fn path(&self, path: &str) -> Option<PathBuf> {
+        let symbols = self.supervisor.as_ref()?.symbols(&self.ports);
+        symbols.fill(path).ok().map(PathBuf::from)
+    }
+
+    /// The first line of a process's log that contains a text.
+    pub(crate) fn log_line(&self, process: &str, text: &str) -> Option<String> {
+        const SHOWN_CHARACTERS: usize = 300;
+        let path = self.path(&format!("{{run}}/logs/{process}.log"))?;
+        let log = std::io::BufReader::new(std::fs::File::open(path).ok()?);
+        // Lines that are no text have nothing to tell.
+        let mut lines = std::io::BufRead::lines(log).map_while(Result::ok);
+        let line = lines.find(|line| line.contains(text))?;
+        Some(
+            line.chars()
+                .filter(|character| !character.is_control())
+                .take(SHOWN_CHARACTERS)
+                .collect(),
+        )
+    }
+
     /// Kills strays and removes what is left; in words, what there was.
     pub(crate) async fn sweep(&mut self) -> Vec<String> {
         let Some(supervisor) = self.supervisor.take() else {
@@ -183,7 +242,7 @@ impl Dispatcher<'_> {
         Ok(())
     }
 
-    async fn start_one(&mut self, engine: usize, launch: &Launch) -> Result<(), Stop> {
+    pub(super) async fn start_one(&mut self, engine: usize, launch: &Launch) -> Result<(), Stop> {
         if self.interrupted.is_cancelled() {
             return Err(Stop::Interrupted);
         }
@@ -221,7 +280,16 @@ impl Dispatcher<'_> {
                     // Nobody listens any more when the run is over.
                     let _ = died.send(exited.await);
                 });
-                self.live.processes.entry(engine).or_default().push(process);
+                let launches = &self.plan.engines[engine].launches;
+                let place = |process: &Process| {
+                    launches
+                        .iter()
+                        .position(|launch| launch.name == process.name())
+                };
+                let processes = self.live.processes.entry(engine).or_default();
+                processes.push(process);
+                // One that was started again takes its old place: the order of the stop hangs on it.
+                processes.sort_by_key(place);
                 self.emit(EventKind::ProcessReady {
                     name: launch.name.clone(),
                     took_ns,
@@ -241,16 +309,29 @@ impl Dispatcher<'_> {
 
     /// Stops everything that lives: each engine before its sidecars.
     pub(super) async fn stop(&mut self) -> Result<(), Stop> {
+        let engines: Vec<usize> = self.live.processes.keys().rev().copied().collect();
+        for engine in engines {
+            self.stop_engine(engine).await?;
+        }
+        Ok(())
+    }
+
+    /// Stops an engine, and then its sidecars.
+    pub(super) async fn stop_engine(&mut self, engine: usize) -> Result<(), Stop> {
+        let processes = self.live.processes.remove(&engine).unwrap_or_default();
         let mut records: Vec<ProcessRecord> = Vec::new();
-        for (_, processes) in std::mem::take(&mut self.live.processes).into_iter().rev() {
-            for process in processes.into_iter().rev() {
-                self.live.watched.remove(process.name());
-                records.push(process.stop().await);
+        for process in processes.into_iter().rev() {
+            self.live.watched.remove(process.name());
+            if self.live.frozen.remove(process.name()) {
+                // A frozen process hears nothing; where it is gone already, there is nothing to thaw.
+                let _ = process.freeze(false);
             }
+            records.push(process.stop().await);
         }
         for record in records {
             self.ended(record)?;
         }
+        self.look_for_telltales(engine);
         Ok(())
     }
 }

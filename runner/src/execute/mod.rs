@@ -1,6 +1,7 @@
 //! The dispatcher: it owns a run's state, signals and sinks, and asks executors (processes, the load client) in one order.
 
 mod engines;
+mod events;
 mod order;
 mod prepare;
 mod turn;
@@ -12,7 +13,7 @@ use std::{
 };
 
 use schemas::{
-    manifest::{ClientRecord, Ending, Heartbeat, Manifest, ProcessRecord},
+    manifest::{ClientRecord, Ending, Heartbeat, Manifest, ProcessRecord, Telltale},
     plan::{FORMAT, Plan},
     row::Row,
 };
@@ -33,6 +34,7 @@ use crate::{
     telemetry::{Telemetry, Watched},
 };
 use engines::Live;
+use events::Disturbance;
 use order::Slot;
 
 /// Words of the text whose template overhead is asked for.
@@ -152,6 +154,7 @@ pub async fn run(input: RunInput<'_>) -> Result<Executed, ExecuteError> {
         processes: Vec::new(),
         client: None,
         warnings: input.plan.warnings.clone(),
+        telltales: Vec::new(),
     };
     folder.write("manifest.json", &json(&manifest))?;
 
@@ -192,6 +195,8 @@ pub async fn run(input: RunInput<'_>) -> Result<Executed, ExecuteError> {
         heartbeats: Vec::new(),
         pilots: BTreeMap::new(),
         manifest,
+        disturbance: Disturbance::default(),
+        disturbed: BTreeSet::new(),
     };
     dispatcher.emit(EventKind::RunStarted {
         folder: folder.path().to_owned(),
@@ -283,6 +288,10 @@ struct Dispatcher<'a> {
     /// TTFTs of later requests in seconds, by (experiment, engine) and trial: what `until` looks at.
     pilots: BTreeMap<(usize, usize), BTreeMap<u32, Vec<f64>>>,
     manifest: Manifest,
+    /// What events have done to the turn under way.
+    disturbance: Disturbance,
+    /// Engines that events have left other than they found them.
+    disturbed: BTreeSet<usize>,
 }
 
 impl Dispatcher<'_> {
@@ -359,6 +368,30 @@ impl Dispatcher<'_> {
     fn warn(&mut self, text: String) -> Result<(), RecordError> {
         self.manifest.warnings.push(text.clone());
         self.emit(EventKind::Warning(text))
+    }
+
+    /// Looks for what an engine's adapter knows as telltales in the logs of its processes; the first line of each is kept.
+    fn look_for_telltales(&mut self, engine: usize) {
+        let plan = &self.plan.engines[engine];
+        for (launch, text) in plan
+            .launches
+            .iter()
+            .flat_map(|launch| plan.telltales.iter().map(move |text| (launch, text)))
+        {
+            let known = &self.manifest.telltales;
+            if known
+                .iter()
+                .any(|found| found.process == launch.name && found.line.contains(text))
+            {
+                continue;
+            }
+            let line = self.live.log_line(&launch.name, text);
+            self.manifest.telltales.extend(line.map(|line| Telltale {
+                engine: engine as u32,
+                process: launch.name.clone(),
+                line,
+            }));
+        }
     }
 
     fn ended(&mut self, record: ProcessRecord) -> Result<(), RecordError> {

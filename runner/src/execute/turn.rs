@@ -2,13 +2,13 @@
 
 use schemas::{
     manifest::Heartbeat,
-    plan::ArrivalPlan,
+    plan::{ArrivalPlan, EventPlan, Experiment, Trigger},
     row::Row,
     sample::{Counter, Edge},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Dispatcher, SAMPLE_TOKENS, Stop, order::Slot, prepare};
+use super::{Dispatcher, SAMPLE_TOKENS, Stop, events, order::Slot, prepare};
 use crate::{
     counters::{self, Reading},
     event::EventKind,
@@ -115,7 +115,12 @@ impl Dispatcher<'_> {
             request_timeout_ns: self.plan.request_timeout_ns,
         };
         let mut failure = None;
-        self.drive(turn, |dispatcher, event| {
+        let slot = Slot {
+            experiment: 0,
+            trial: 0,
+            engine,
+        };
+        self.drive(turn, slot, &mut Watch::default(), |dispatcher, event| {
             if let LoadEvent::Finished(mut row) = event
                 && row.outcome != schemas::row::Outcome::Ok
             {
@@ -141,6 +146,7 @@ impl Dispatcher<'_> {
 
     /// One trial of one experiment on one engine.
     pub(super) async fn turn(&mut self, slot: Slot, prompts: &TrialPrompts) -> Result<(), Stop> {
+        self.begin_turn(slot).await?;
         let plan = self.plan;
         let experiment = &plan.experiments[slot.experiment];
         self.emit(EventKind::TurnStarted {
@@ -150,39 +156,8 @@ impl Dispatcher<'_> {
             requests: experiment.requests.len() as u32,
         })?;
         self.scrape(slot, Edge::Before).await?;
-        let turn = Turn {
-            target: self.live.target(slot.engine)?,
-            identity: self.identity(slot),
-            schedule: match &experiment.arrival {
-                ArrivalPlan::Closed { concurrency } => Schedule::Closed {
-                    concurrency: *concurrency,
-                },
-                ArrivalPlan::Open { offsets_ns, .. } => Schedule::Open {
-                    offsets_ns: offsets_ns
-                        .get(slot.trial as usize)
-                        .cloned()
-                        .unwrap_or_default(),
-                },
-            },
-            arrivals: prompts.arrivals(slot.engine, self.overheads.get(&slot.engine).copied()),
-            request_timeout_ns: plan.request_timeout_ns,
-        };
-        let ended = self
-            .drive(turn, |dispatcher, event| {
-                match event {
-                    LoadEvent::Started { .. } => {}
-                    LoadEvent::Finished(mut row) => {
-                        dispatcher.hide_key(slot.engine, &mut row);
-                        dispatcher.remember(slot, &row);
-                        dispatcher.emit(EventKind::RequestFinished(row))?;
-                    }
-                    LoadEvent::Done(report) => {
-                        dispatcher.heartbeats.push(heartbeat(plan, slot, &report))
-                    }
-                }
-                Ok(())
-            })
-            .await;
+        let arrivals = prompts.arrivals(slot.engine, self.overheads.get(&slot.engine).copied());
+        let ended = self.parts(slot, experiment, arrivals).await;
         if ended.is_ok() {
             self.scrape(slot, Edge::After).await?;
         }
@@ -190,36 +165,147 @@ impl Dispatcher<'_> {
         ended
     }
 
-    /// Runs a turn to its last row, whatever happens meanwhile.
+    /// Sends a turn's requests: all at once to the load client, or in parts with events between them.
+    async fn parts(
+        &mut self,
+        slot: Slot,
+        experiment: &Experiment,
+        mut arrivals: Vec<ArrivalItem>,
+    ) -> Result<(), Stop> {
+        let plan = self.plan;
+        let (cuts, beside) = events::cuts(&plan.events, experiment, &arrivals);
+        let offsets = match &experiment.arrival {
+            ArrivalPlan::Closed { .. } => &[][..],
+            ArrivalPlan::Open { offsets_ns, .. } => offsets_ns
+                .get(slot.trial as usize)
+                .map_or(&[][..], Vec::as_slice),
+        };
+        let mut watch = Watch {
+            beside,
+            ..Watch::default()
+        };
+        let mut sent = 0;
+        let mut heartbeats = Vec::new();
+        for (after, events) in cuts
+            .into_iter()
+            .map(Some)
+            .chain([None])
+            .map(|cut| match cut {
+                Some((after, events)) => (Some(after), events),
+                None => (None, Vec::new()),
+            })
+        {
+            let part: Vec<ArrivalItem> = match after {
+                Some(after) => arrivals
+                    .drain(..after.saturating_sub(sent).min(arrivals.len()))
+                    .collect(),
+                None => std::mem::take(&mut arrivals),
+            };
+            // Offsets of a later part count from its own begin; what is due already goes out at once.
+            let gone_ns = watch
+                .origin_ns
+                .map_or(0, |origin| self.clock.now_ns().saturating_sub(origin));
+            let schedule = match &experiment.arrival {
+                ArrivalPlan::Closed { concurrency } => Schedule::Closed {
+                    concurrency: *concurrency,
+                },
+                ArrivalPlan::Open { .. } => Schedule::Open {
+                    offsets_ns: offsets
+                        .iter()
+                        .skip(sent)
+                        .take(part.len())
+                        .map(|offset| offset.saturating_sub(gone_ns))
+                        .collect(),
+                },
+            };
+            sent += part.len();
+            if !part.is_empty() {
+                let turn = Turn {
+                    target: self.live.target(slot.engine)?,
+                    identity: self.identity(slot),
+                    schedule,
+                    arrivals: part,
+                    request_timeout_ns: plan.request_timeout_ns,
+                };
+                self.drive(turn, slot, &mut watch, |dispatcher, event| {
+                    match event {
+                        LoadEvent::Started { .. } => {}
+                        LoadEvent::Finished(mut row) => {
+                            dispatcher.hide_key(slot.engine, &mut row);
+                            row.phase = dispatcher.phase(&row);
+                            dispatcher.remember(slot, &row);
+                            dispatcher.emit(EventKind::RequestFinished(row))?;
+                        }
+                        LoadEvent::Done(report) => heartbeats.push(heartbeat(plan, slot, &report)),
+                    }
+                    Ok(())
+                })
+                .await?;
+            }
+            let hold = events.iter().any(|event| event.hold);
+            for event in events {
+                self.strike(slot, event).await?;
+            }
+            if hold {
+                self.start_again(slot).await?;
+            }
+        }
+        self.heartbeats.extend(whole(heartbeats));
+        Ok(())
+    }
+
+    /// Runs a part of a turn to its last row, whatever happens meanwhile.
     async fn drive(
         &mut self,
         turn: Turn,
+        slot: Slot,
+        watch: &mut Watch<'_>,
         mut take: impl FnMut(&mut Self, LoadEvent) -> Result<(), Stop>,
     ) -> Result<(), Stop> {
-        let engine_exited = CancellationToken::new();
         let stops = Stops {
             cancel: self.interrupted.clone(),
-            engine_exited: engine_exited.clone(),
+            engine_exited: watch.engine_exited.clone(),
         };
         let mut events = self.client.start(turn, stops)?;
+        // What an event between two requests has stopped comes back while the next ones run.
+        self.start_again(slot).await?;
         let mut death = None;
         loop {
+            let wait = watch.next_at_ns().map(|at_ns| {
+                std::time::Duration::from_nanos(at_ns.saturating_sub(self.clock.now_ns()))
+            });
             tokio::select! {
                 event = events.recv() => match event {
                     None => break,
-                    Some(event) => take(self, event)?,
+                    Some(event) => {
+                        watch.see(&event);
+                        take(self, event)?;
+                    }
                 },
                 found = self.live.death(), if death.is_none() => {
-                    engine_exited.cancel();
+                    watch.engine_exited.cancel();
                     death = Some(found);
                 }
+                () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
+            }
+            for event in watch.due(self.clock.now_ns()) {
+                self.strike(slot, event).await?;
+                self.start_again(slot).await?;
             }
         }
         match death {
-            Some(death) => Err(Stop::Failed(death.to_string())),
-            None if self.interrupted.is_cancelled() => Err(Stop::Interrupted),
-            None => Ok(()),
+            // What an event has led to is what the scenario asks about: it is told, and the next trial begins anew.
+            Some(death) if self.is_disturbed() => {
+                self.disturbed.insert(slot.engine);
+                self.warn(format!("after the event {death}"))?;
+            }
+            Some(death) => return Err(Stop::Failed(death.to_string())),
+            None => {}
         }
+        if self.interrupted.is_cancelled() {
+            return Err(Stop::Interrupted);
+        }
+        Ok(())
     }
 
     /// A server that refuses a key may repeat it: it goes into no file.
@@ -298,5 +384,66 @@ fn heartbeat(plan: &schemas::plan::Plan, slot: Slot, report: &TurnReport) -> Hea
         p99_ns: report.heartbeat.as_ref().map(|spread| spread.p99_ns),
         thread_cpu_ns: report.request_thread_cpu_ns,
         wall_ns: report.ended_ns.saturating_sub(report.origin_ns),
+    }
+}
+
+/// The heartbeats of a turn's parts as one: the worst counts.
+fn whole(parts: Vec<Heartbeat>) -> Option<Heartbeat> {
+    parts.into_iter().reduce(|one, other| Heartbeat {
+        worst_ns: one.worst_ns.max(other.worst_ns),
+        p99_ns: one.p99_ns.max(other.p99_ns),
+        thread_cpu_ns: one.thread_cpu_ns + other.thread_cpu_ns,
+        wall_ns: one.wall_ns + other.wall_ns,
+        ..one
+    })
+}
+
+/// What a turn under way is watched for: events that happen beside its requests.
+#[derive(Debug, Default)]
+struct Watch<'a> {
+    /// Events still to come.
+    beside: Vec<&'a EventPlan>,
+    /// When the turn began, ns since the run started.
+    origin_ns: Option<u64>,
+    /// Requests that are done.
+    done: u32,
+    /// A process of the engine ended unasked.
+    engine_exited: CancellationToken,
+}
+
+impl<'a> Watch<'a> {
+    fn see(&mut self, event: &LoadEvent) {
+        match event {
+            LoadEvent::Started { origin_ns } => {
+                self.origin_ns.get_or_insert(*origin_ns);
+            }
+            LoadEvent::Finished(_) => self.done += 1,
+            LoadEvent::Done(_) => {}
+        }
+    }
+
+    /// When the next event at a time is due, ns since the run started.
+    fn next_at_ns(&self) -> Option<u64> {
+        let origin_ns = self.origin_ns?;
+        let times = self.beside.iter().filter_map(|event| match event.trigger {
+            Trigger::AtNs(at_ns) => Some(origin_ns + at_ns),
+            Trigger::AfterRequest(_) => None,
+        });
+        times.min()
+    }
+
+    /// Takes the events that are due now.
+    fn due(&mut self, now_ns: u64) -> Vec<&'a EventPlan> {
+        let since = self
+            .origin_ns
+            .map_or(0, |origin_ns| now_ns.saturating_sub(origin_ns));
+        let done = self.done;
+        let is_due = |event: &&EventPlan| match event.trigger {
+            Trigger::AfterRequest(requests) => done >= requests,
+            Trigger::AtNs(at_ns) => since >= at_ns,
+        };
+        let (due, later) = self.beside.drain(..).partition(is_due);
+        self.beside = later;
+        due
     }
 }

@@ -45,6 +45,8 @@ pub(super) fn make_row(
         asked_output_tokens: facts.asked_output_tokens,
         planned_prompt_tokens: facts.planned_prompt_tokens,
         expected_cached_tokens: facts.expected_cached_tokens,
+        // The dispatcher knows of events, the load path does not.
+        phase: None,
         intended_ns,
         connect_ns: exchange.connect_ns,
         connected_ns: exchange.connected_ns,

@@ -173,11 +173,14 @@ mod tests {
             tiers: vec![schemas::plan::Tier {
                 name: "local-cpu".into(),
                 capacity_bytes,
+                path: None,
             }],
             baseline: false,
             promises_hits: true,
             chunk_tokens: 256,
             paced: false,
+            devices: 0,
+            telltales: Vec::new(),
             launches: Vec::new(),
             attach: None,
         }
@@ -190,7 +193,9 @@ mod tests {
             served_name: String::new(),
             kv_bytes_per_token: Some(1024),
             max_length: None,
+            dtype: None,
             random_weights: true,
+            weights_missing: false,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod arrival;
 mod cache;
+mod events;
 mod model;
 pub mod print;
 mod scale;
@@ -49,6 +50,8 @@ pub struct Inputs<'a> {
     pub facts: &'a ModelFacts,
     /// What was found of the profile's interpreter.
     pub python: &'a Search,
+    /// Accelerators of this host; with none, plans for them are still made, to be looked at.
+    pub devices: usize,
 }
 
 /// Computes the plan.
@@ -62,6 +65,7 @@ pub fn build(inputs: Inputs<'_>) -> Plan {
         names,
         facts,
         python,
+        devices,
     } = inputs;
     let mut substitutions = Vec::new();
     let mut skipped = Vec::new();
@@ -81,7 +85,9 @@ pub fn build(inputs: Inputs<'_>) -> Plan {
         used: names.used.clone(),
         kv_bytes_per_token: facts.kv_bytes_per_token,
         max_length: names.max_length.or(facts.max_length),
+        dtype: facts.dtype.clone(),
         random_weights: facts.random_weights,
+        weights_missing: facts.weights_missing,
     };
 
     let seed = overrides.seed.unwrap_or(scenario.seed);
@@ -105,6 +111,7 @@ pub fn build(inputs: Inputs<'_>) -> Plan {
                 model: &model,
                 profile,
                 python,
+                devices,
                 together: scenario
                     .engine
                     .values()
@@ -167,12 +174,19 @@ pub fn build(inputs: Inputs<'_>) -> Plan {
             }),
         }
     }
-    if scenario.event.iter().len() > 0 {
-        skipped.push(Skipped {
+    let mut events = Vec::new();
+    match events::plan(
+        &scenario.event,
+        &engines,
+        &not_skipped(&engines, &skipped),
+        &experiments,
+    ) {
+        Ok(planned) => events = planned,
+        Err(reason) => skipped.push(Skipped {
             engine: None,
-            what: "scenario".into(),
-            reason: "it has an [[event]], and this version cannot yet make one happen".into(),
-        });
+            what: SCENARIO.into(),
+            reason,
+        }),
     }
 
     Plan {
@@ -189,6 +203,7 @@ pub fn build(inputs: Inputs<'_>) -> Plan {
         substitutions,
         skipped,
         expectations: scenario.expect.clone(),
+        events,
         goodput: scenario.goodput.clone(),
         warnings,
         ready_timeout_ns: scenario.timeout.ready.0,
@@ -196,19 +211,25 @@ pub fn build(inputs: Inputs<'_>) -> Plan {
     }
 }
 
+/// What [`Skipped::what`] says when nothing of a scenario can run.
+const SCENARIO: &str = "scenario";
+
 /// Engines that run, by index.
 pub fn running_engines(plan: &Plan) -> Vec<usize> {
-    if plan
+    let nothing = plan
         .skipped
         .iter()
-        .any(|skipped| skipped.engine.is_none() && skipped.what == "scenario")
-    {
+        .any(|skipped| skipped.engine.is_none() && skipped.what == SCENARIO);
+    if nothing {
         return Vec::new();
     }
-    (0..plan.engines.len())
+    not_skipped(&plan.engines, &plan.skipped)
+}
+
+fn not_skipped(engines: &[EnginePlan], skipped: &[Skipped]) -> Vec<usize> {
+    (0..engines.len())
         .filter(|index| {
-            !plan
-                .skipped
+            !skipped
                 .iter()
                 .any(|skipped| skipped.engine == Some(*index as u32))
         })

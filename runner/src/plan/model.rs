@@ -9,8 +9,12 @@ pub struct ModelFacts {
     pub kv_bytes_per_token: Option<u64>,
     /// Longest prompt and output together.
     pub max_length: Option<u32>,
+    /// Number format of weights and KV values.
+    pub dtype: Option<String>,
     /// There are no trained weights.
     pub random_weights: bool,
+    /// There are no weights at all, not even random ones.
+    pub weights_missing: bool,
 }
 
 /// A model's names after the precedence scenario > model settings > profile.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use schemas::{
-    plan::{ArrivalPlan, Launch, Plan, Probe},
+    plan::{ArrivalPlan, EventPlan, Launch, Plan, Probe, Trigger},
     row::RequestKind,
 };
 
@@ -77,6 +77,9 @@ fn write_plan(out: &mut String, plan: &Plan, profile_reason: &str) -> std::fmt::
         for launch in &engine.launches {
             write_launch(out, launch)?;
         }
+    }
+    for event in &plan.events {
+        writeln!(out, "\n  event  {}", event_in_words(event))?;
     }
     for (index, experiment) in plan.experiments.iter().enumerate() {
         let arrival = match &experiment.arrival {
@@ -167,29 +170,8 @@ fn write_launch(out: &mut String, launch: &Launch) -> std::fmt::Result {
         let port = fixed.map_or_else(|| "a free one".to_owned(), |port| port.to_string());
         writeln!(out, "      port     {name}: {port}")?;
     }
-    match &launch.probe {
-        Probe::Http {
-            url,
-            contains: None,
-        } => writeln!(out, "      ready    GET {url} gives 200")?,
-        Probe::Http {
-            url,
-            contains: Some(text),
-        } => writeln!(out, "      ready    GET {url} gives 200 with `{text}`")?,
-        Probe::LogLine { contains } => {
-            writeln!(out, "      ready    a line of its log has `{contains}`")?
-        }
-        Probe::Redis {
-            address,
-            command,
-            contains,
-        } => {
-            writeln!(
-                out,
-                "      ready    {address} answers {} with `{contains}`",
-                command.join(" ")
-            )?;
-        }
+    for probe in flat(&launch.probe) {
+        writeln!(out, "      ready    {}", in_words(probe))?;
     }
     for (path, content) in &launch.files {
         writeln!(out, "      file     {path}")?;
@@ -198,6 +180,52 @@ fn write_launch(out: &mut String, launch: &Launch) -> std::fmt::Result {
         }
     }
     Ok(())
+}
+
+fn event_in_words(event: &EventPlan) -> String {
+    let when = match event.trigger {
+        Trigger::AtNs(at_ns) => format!("{:.1} s into a trial", at_ns as f64 / 1e9),
+        Trigger::AfterRequest(requests) => format!("after {requests} requests of a trial"),
+    };
+    let targets: Vec<&str> = event
+        .targets
+        .iter()
+        .map(|target| target.name.as_str())
+        .collect();
+    let hold = if event.hold {
+        ", and the schedule waits until it is ready again"
+    } else {
+        ""
+    };
+    format!(
+        "{when}: {} {}{hold}",
+        word(&event.action),
+        targets.join(", ")
+    )
+}
+
+/// The probe's parts.
+fn flat(probe: &Probe) -> Vec<&Probe> {
+    match probe {
+        Probe::All(all) => all.iter().flat_map(flat).collect(),
+        one => vec![one],
+    }
+}
+
+fn in_words(probe: &Probe) -> String {
+    match probe {
+        Probe::Http { url, contains } => match contains {
+            None => format!("GET {url} gives 200"),
+            Some(text) => format!("GET {url} gives 200 with `{text}`"),
+        },
+        Probe::LogLine { contains } => format!("a line of its log has `{contains}`"),
+        Probe::Redis {
+            address,
+            command,
+            contains,
+        } => format!("{address} answers {} with `{contains}`", command.join(" ")),
+        Probe::All(_) => String::new(),
+    }
 }
 
 /// A unit variant's name as the files spell it.

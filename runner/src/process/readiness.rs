@@ -41,6 +41,7 @@ pub(super) enum Readiness {
         command: Vec<String>,
         contains: String,
     },
+    All(Vec<Readiness>),
 }
 
 /// Why a probe cannot be asked.
@@ -86,8 +87,14 @@ impl Readiness {
                     .iter()
                     .map(|word| symbols.fill(word))
                     .collect::<Result<_, _>>()?,
-                contains: contains.clone(),
+                contains: symbols.fill(contains)?,
             },
+            Probe::All(probes) => Self::All(
+                probes
+                    .iter()
+                    .map(|probe| Self::new(probe, symbols, log))
+                    .collect::<Result<_, _>>()?,
+            ),
         })
     }
 
@@ -123,6 +130,12 @@ impl Readiness {
                 command,
                 contains,
             } => ask_redis(address, command, contains).await,
+            Self::All(all) => {
+                for one in all {
+                    Box::pin(one.ask()).await?;
+                }
+                Ok(())
+            }
         }
     }
 }

@@ -1,12 +1,13 @@
 //! A process under guard: waiting for its answer, for its end, and ending it.
 
 use std::{
-    fmt,
+    fmt, io,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use schemas::{manifest::ProcessRecord, plan::Role};
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -203,6 +204,17 @@ impl Process {
     pub async fn stop(mut self) -> ProcessRecord {
         self.guarded.end(Some(self.guarded.grace)).await;
         self.guarded.record
+    }
+
+    /// Freezes its process group (STOP), or thaws it (CONT).
+    ///
+    /// # Errors
+    ///
+    /// The group is gone.
+    pub fn freeze(&self, frozen: bool) -> io::Result<()> {
+        let signal = if frozen { Signal::STOP } else { Signal::CONT };
+        let group = Pid::from_raw(self.pid).ok_or(io::ErrorKind::NotFound)?;
+        Ok(kill_process_group(group, signal)?)
     }
 
     /// KILL to everything at once. Returns when nothing of it is left.

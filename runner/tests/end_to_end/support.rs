@@ -45,7 +45,7 @@ impl Workshop {
     }
 
     /// The real binary with these arguments, for a test that sets more.
-    pub fn command_of_runner(&self, args: &[&str]) -> Command {
+    pub(crate) fn command_of_runner(&self, args: &[&str]) -> Command {
         self.command(runner(), args)
     }
 

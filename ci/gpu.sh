@@ -1,0 +1,236 @@
+#!/usr/bin/env bash
+# Runs scenarios on a GPU host, one after another, and keeps of each what is worth publishing.
+#
+#   ci/gpu.sh [OPTIONS] SCENARIO… [-- ARGUMENT…]   SCENARIO is a file, or a name in scenarios/; each ARGUMENT goes to the runner
+#   ci/gpu.sh --take FILE [OPTIONS]                elsewhere: put the results that --pack packed in their places here
+#
+#   --profile NAME    how they run: a shipped profile or a file; `gpu-short` by default
+#   --minutes N       no scenario is started that would not end in time, by the longest so far (4 minutes before there is one), and one that
+#                     is still running then is interrupted: its report says "partial"
+#   --card NAME       the card in the folder's name; by default as the driver calls it
+#   --published DIR   where <date>-<card>/<scenario>/ goes; by default reports/published
+#   --outputs DIR     where the whole run folders go; by default outputs
+#   --pages N         so many pages of each report become pictures too, where pdftoppm is; 1 by default, of about 0.1 MB
+#   --pack FILE       pack results and whole run folders of this call into FILE (.tar.xz), logs and all
+#
+# <date>-<card>/<scenario>/ gets manifest.json, scenario.toml, requests.parquet, summary.md, report.pdf and page-1.png; a scenario that is there
+# already gets a number behind its name. runs.md beside them has a line for each. One that fails does not stop the rest. The exit code is the
+# worst of all, as the runner orders them; an undecided expectation counts (--strict).
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# In an unpacked bundle everything is a folder further up.
+bundle=
+[ ! -r "$root/../env.sh" ] || [ ! -x "$root/bin/runner" ] || bundle=$(cd "$root/.." && pwd)
+home=${bundle:-$root}
+
+fail() {
+    printf 'gpu: %s\n' "$*" >&2
+    exit 2
+}
+
+usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
+
+profile=gpu-short minutes= card= published=$home/reports/published outputs=$home/outputs pages=1 pack= take= scenarios=() arguments=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        -h | --help)
+            usage
+            exit 0
+            ;;
+        --)
+            shift
+            arguments=("$@")
+            break
+            ;;
+        --profile | --minutes | --card | --published | --outputs | --pages | --pack | --take)
+            [ $# -ge 2 ] || fail "$1 needs a value"
+            printf -v "${1#--}" %s "$2"
+            shift
+            ;;
+        -*) fail "unknown argument $1 (--help lists them)" ;;
+        *) scenarios+=("$1") ;;
+    esac
+    shift
+done
+[[ $minutes$pages =~ ^[0-9]+$ ]] || fail "--minutes and --pages take whole numbers"
+
+# What of a run is worth publishing, in a folder of its own. Says which.
+keep() {
+    local run=$1 to=$2 file
+    mkdir -p "$to"
+    for file in manifest.json scenario.toml requests.parquet summary.md report.pdf; do
+        [ ! -e "$run/$file" ] || cp "$run/$file" "$to/"
+    done
+    draw "$to"
+}
+
+# The names say the page without leading zeros, however many there are.
+draw() {
+    local to=$1 page
+    [ -e "$to/report.pdf" ] && command -v pdftoppm >/dev/null || return 0
+    for page in $(seq "$pages"); do
+        pdftoppm -png -r 80 -f "$page" -l "$page" -singlefile "$to/report.pdf" "$to/page-$page" 2>/dev/null || true
+    done
+}
+
+# A folder that is not there yet.
+unused() {
+    local name=$1 number=2
+    while [ -e "$name" ]; do
+        name=$1-$number
+        number=$((number + 1))
+    done
+    printf '%s\n' "$name"
+}
+
+if [ -n "$take" ]; then
+    [ ${#scenarios[@]} -eq 0 ] || fail "--take runs nothing"
+    [ -r "$take" ] || fail "there is no $take"
+    scratch=$(mktemp -d)
+    trap 'rm -rf "$scratch"' EXIT
+    tar -xJf "$take" -C "$scratch"
+    # Run folders have the time in their names: what is there already is the same.
+    mkdir -p "$outputs" "$published"
+    [ ! -d "$scratch/outputs" ] || cp -rn "$scratch/outputs/." "$outputs/"
+    for set in "$scratch"/published/*/; do
+        to=$published/$(basename "$set")
+        mkdir -p "$to"
+        cat "$set/runs.md" >>"$to/runs.md"
+        for folder in "$set"*/; do
+            [ -d "$folder" ] || continue
+            target=$(unused "$to/$(basename "$folder")")
+            cp -r "$folder" "$target"
+            draw "$target"
+            printf '%s\n' "$target"
+        done
+    done
+    exit 0
+fi
+
+[ ${#scenarios[@]} -gt 0 ] || {
+    usage >&2
+    exit 2
+}
+files=()
+for scenario in "${scenarios[@]}"; do
+    file=$scenario
+    [ -f "$file" ] || file=$root/scenarios/${scenario%.toml}.toml
+    [ -f "$file" ] || fail "no scenario $scenario: there is no such file, and none of that name in $root/scenarios"
+    files+=("$file")
+done
+
+if [ -n "$bundle" ]; then
+    # shellcheck disable=SC1091
+    . "$bundle/env.sh"
+    runner=$bundle/bin/runner
+    # The bundle's profiles know its interpreter and its model.
+    [ ! -r "$bundle/profiles/$profile.toml" ] || profile=$bundle/profiles/$profile.toml
+elif command -v cargo >/dev/null; then
+    (cd "$root" && cargo build --release --locked)
+    runner=${CARGO_TARGET_DIR:-$root/target}/release/runner
+else
+    runner=$(command -v runner) || fail "there is neither cargo to build the runner with nor a runner on the PATH"
+fi
+if [ -z "$card" ]; then
+    card=$(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | head -n 1) || true
+    [ -n "$card" ] || fail "nvidia-smi names no card: --card NAME says which it is"
+fi
+card=$(tr 'A-Z' 'a-z' <<<"${card#NVIDIA }" | sed 's/[^a-z0-9]\{1,\}/-/g;s/^-//;s/-$//')
+set=$published/$(date -u +%Y-%m-%d)-$card
+mkdir -p "$set" "$outputs"
+
+word() {
+    case $1 in
+        0) echo "met" ;;
+        2) echo "invalid file" ;;
+        3) echo "could not run" ;;
+        4) echo "not met" ;;
+        6) echo "INVALID" ;;
+        7) echo "undecided" ;;
+        8) echo "nothing ran" ;;
+        130) echo "interrupted" ;;
+        137) echo "killed" ;;
+        -) echo "not started" ;;
+        *) echo "failed" ;;
+    esac
+}
+
+stopped=
+trap 'stopped=1' INT TERM
+deadline=
+[ -z "$minutes" ] || deadline=$((SECONDS + minutes * 60))
+longest=240
+measured=
+lines=() codes=() runs=() folders=()
+head='| scenario | verdict | exit | seconds | profile | folder | answer |'
+
+for file in "${files[@]}"; do
+    name=$(basename "$file" .toml)
+    if [ -n "$stopped" ] || { [ -n "$deadline" ] && [ $((deadline - SECONDS)) -lt $longest ]; }; then
+        lines+=("| $name | $(word -) | - | - | | | |")
+        continue
+    fi
+    printf '\n== %s\n' "$name"
+    before=$(readlink "$outputs/$name/latest" 2>/dev/null || true)
+    command=("$runner" --profile "$profile" --output-dir "$outputs" --strict "${arguments[@]}" "$file")
+    # In time for the report: the first interruption ends a run in order.
+    [ -z "$deadline" ] || command=(timeout --foreground --preserve-status --signal INT --kill-after 60 $((deadline - SECONDS)) "${command[@]}")
+    started=$SECONDS
+    code=0
+    "${command[@]}" || code=$?
+    took=$((SECONDS - started))
+    # A person's Ctrl-C reaches the runner, too.
+    [ "$code" -ne 130 ] || [ -z "$deadline" ] || [ "$SECONDS" -ge "$deadline" ] || stopped=1
+    [ "$code" -ne 130 ] || [ -n "$deadline" ] || stopped=1
+    if [ -z "$measured" ] || [ "$took" -gt "$longest" ]; then longest=$took; fi
+    measured=1
+    codes+=("$code")
+
+    after=$(readlink "$outputs/$name/latest" 2>/dev/null || true)
+    folder= answer=
+    if [ -n "$after" ] && [ "$after" != "$before" ]; then
+        runs+=("$name/$after")
+        folder=$(unused "$set/$name")
+        keep "$outputs/$name/$after" "$folder"
+        folders+=("$folder")
+        # The first paragraph under the question.
+        answer=$(sed -n '3p' "$folder/summary.md" 2>/dev/null | sed 's/|/\\|/g') || true
+    fi
+    lines+=("| $name | $(word "$code") | $code | $took | $(basename "$profile" .toml) | ${folder:+$(basename "$folder")} | $answer |")
+done
+
+{
+    [ -s "$set/runs.md" ] || printf '%s\n|---|---|---|---|---|---|---|\n' "$head"
+    printf '%s\n' "${lines[@]}"
+} >>"$set/runs.md"
+
+if [ -n "$pack" ]; then
+    scratch=$(mktemp -d)
+    trap 'rm -rf "$scratch"' EXIT
+    to=$scratch/published/$(basename "$set")
+    mkdir -p "$to" "$scratch/outputs"
+    # Of runs.md only what this call wrote: the lines join those that are there already where it is taken.
+    { [ "$(wc -l <"$set/runs.md")" -ne $((${#lines[@]} + 2)) ] || head -n 2 "$set/runs.md"; printf '%s\n' "${lines[@]}"; } >"$to/runs.md"
+    for folder in "${folders[@]}"; do cp -r "$folder" "$to/"; done
+    for run in "${runs[@]}"; do
+        mkdir -p "$scratch/outputs/$(dirname "$run")"
+        cp -r "$outputs/$run" "$scratch/outputs/$run"
+    done
+    mkdir -p "$(dirname "$pack")"
+    tar -cJf "$pack" -C "$scratch" published outputs
+    printf '\npacked: %s, %s\n' "$pack" "$(du -h --apparent-size "$pack" | cut -f1)"
+fi
+
+printf '\n%-28s %5s  %-14s %8s\n' scenario exit verdict seconds
+for line in "${lines[@]}"; do
+    IFS='|' read -r _ name verdict code took _ <<<"$line"
+    printf '%-28s %5s  %-14s %8s\n' "${name# }" "${code// /}" "$(sed 's/^ *//;s/ *$//' <<<"$verdict")" "${took// /}"
+done
+printf 'kept in %s\n' "$set"
+
+for worst in 130 137 2 3 6 4 7 8 5; do
+    for code in "${codes[@]}"; do [ "$code" -ne "$worst" ] || exit "$worst"; done
+done
+for code in "${codes[@]}"; do [ "$code" -eq 0 ] || exit "$code"; done
+[ ${#codes[@]} -gt 0 ] || exit 8
