@@ -74,6 +74,13 @@ attach = {{ url = "http://127.0.0.1:{port}" }}
 at-least = 1
 """
 
+# Nothing is scaled down.
+PROFILE = """\
+description = "the load benchmark"
+engine = "builtin"
+residency = "resident"
+"""
+
 # Two engines, three experiments, three trials: what the suite adds between them.
 RESIDENT = """\
 question = "What does the suite add to the measurement?"
@@ -156,7 +163,9 @@ class Run:
     def __init__(self, binaries, folder, name, scenario, *options, interrupt_at_first_row=False):
         file = folder / f"{name}.toml"
         file.write_text(scenario)
-        command = [binaries / "runner", "--profile", "builtin", "--no-report", "--quiet", *options, "--output-dir", folder / "outputs", file]
+        profile = folder / "profile.toml"
+        profile.write_text(PROFILE)
+        command = [binaries / "runner", "--profile", profile, "--no-report", "--quiet", *options, "--output-dir", folder / "outputs", file]
         self.started_ns = time.monotonic_ns()
         process = subprocess.Popen(command, preexec_fn=on_core(CLIENT_CORE))
         rows = folder / "outputs" / name / "latest" / "rows.jsonl"
@@ -236,7 +245,8 @@ def measure(binaries, folder, engine, cell):
     others = max(busy_s() - busy_before - engine_cpu - run.whole_cpu_s, 0)
     minimal = minimal_client(binaries, engine, cell) if cell.compared else None
 
-    answered = sum(row["outcome"] == "ok" for row in run.rows)
+    # Rows of another length, because something was scaled down, would not count.
+    answered = sum(row["outcome"] == "ok" and row["prompt_tokens"] >= cell.prompt_tokens for row in run.rows)
     errors = [abs(error) for error in run.differences_ms("first_content_ns", "served_first_ns")]
     figures = Figures(
         lost=cell.requests - answered,

@@ -156,8 +156,8 @@ fn main() -> Result<(), Failure> {
 }
 
 fn body(args: &Args) -> Bytes {
-    // Three bytes a token, as long as the texts that the runner makes for these models.
-    let prompt = " ab".repeat(args.prompt_tokens);
+    // One byte a token, as long as the texts that the runner makes for these models.
+    let prompt = "a".repeat(args.prompt_tokens);
     let tokens = args.output_tokens;
     Bytes::from(format!(
         r#"{{"model":"{}","messages":[{{"role":"user","content":"{prompt}"}}],"stream":true,"stream_options":{{"include_usage":true}},"temperature":0,"max_tokens":{tokens},"min_tokens":{tokens},"ignore_eos":true}}"#,
