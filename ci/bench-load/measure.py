@@ -42,6 +42,8 @@ class Cell:
     concurrency: int | None = None
     prompt_tokens: int = 40
     compared: bool = True
+    # Whether the ratio of CPU is held against a bound: clocks that tick every 10 ms make nothing of a tenth of a second.
+    rated: bool = True
 
 
 CELLS = [Cell(f"open-{rate}", rate * 15, 64, 50, 10, rate=rate) for rate in (20, 100, 300, 600, 1200)] + [
@@ -52,7 +54,7 @@ CELLS = [Cell(f"open-{rate}", rate * 15, 64, 50, 10, rate=rate) for rate in (20,
 QUICK = [
     Cell("open-300", 3000, 64, 50, 10, rate=300),
     Cell("fast-64", 5120, 256, 0, 0, concurrency=64),
-    Cell("long-8", 40, 64, 50, 10, concurrency=8, prompt_tokens=16_384),
+    Cell("long-8", 40, 64, 50, 10, concurrency=8, prompt_tokens=16_384, rated=False),
 ]
 
 SCENARIO = """\
@@ -229,7 +231,7 @@ class Figures:
             yield f"{cell.name}: {self.lost} requests lost"
         if cell.rate and self.cpu_ratio > CPU_RATIO_MAX:
             yield f"{cell.name}: {self.cpu_ratio:.2f} times the minimal client's CPU, at most {CPU_RATIO_MAX}"
-        if cell.concurrency and cell.compared and self.event_rate_ratio < EVENT_RATE_RATIO_MIN:
+        if cell.concurrency and cell.compared and cell.rated and self.event_rate_ratio < EVENT_RATE_RATIO_MIN:
             yield f"{cell.name}: {self.event_rate_ratio:.2f} of the minimal client's events per CPU second, at least {EVENT_RATE_RATIO_MIN}"
 
 
