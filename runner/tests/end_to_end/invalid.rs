@@ -412,7 +412,7 @@ fn two_engines(line: fn(Answer, String) -> String) -> Judged {
     run(&workshop, &scenario)
 }
 
-/// Other letters in the text of an event.
+/// Other characters in the text of an event: whatever word the model says, this is another.
 fn other_words(line: &str) -> String {
     let marked = "\"content\":\"";
     let Some(at) = line.find(marked) else {
@@ -421,14 +421,28 @@ fn other_words(line: &str) -> String {
     let from = at + marked.len();
     let text = &line[from..];
     let end = text.find('"').unwrap_or(0);
-    let altered: String = text[..end]
-        .chars()
-        .map(|letter| match letter {
-            'a'..='y' | 'A'..='Y' | '0'..='8' => char::from(letter as u8 + 1),
-            other => other,
-        })
-        .collect();
+    let altered: String = text[..end].chars().map(another).collect();
     format!("{}{altered}{}", &line[..from], &text[end..])
+}
+
+/// Another character of as many bytes, but for blanks and what JSON reads as a sign.
+fn another(character: char) -> char {
+    match character {
+        '!' => '#',
+        '[' => ']',
+        '~' => '!',
+        '#'..='[' | ']'..='}' => char::from(character as u8 + 1),
+        as_it_is => as_it_is,
+    }
+}
+
+#[test]
+fn every_word_has_another() {
+    for character in (b'!'..=b'~').map(char::from) {
+        let kept = matches!(character, '"' | '\\');
+        assert_eq!(another(character) == character, kept, "{character}");
+        assert!(kept || !matches!(another(character), '"' | '\\'), "{character}");
+    }
 }
 
 #[test]
