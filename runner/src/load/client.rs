@@ -232,14 +232,12 @@ impl RequestThread {
             .iter()
             .map(ArrivalItem::requests)
             .sum::<usize>();
-        let (spares_out, spares) = channel();
         let beginning = Beginning {
             identity: turn.identity,
             planned: u32::try_from(planned).unwrap_or(u32::MAX),
             conversations: conversations.collect(),
             events: job.events,
             hand_backs,
-            spares: spares_out,
         };
         // The parser thread outlives this one.
         let _ = self.parser.send(ToParser::Begin(Box::new(beginning)));
@@ -251,7 +249,6 @@ impl RequestThread {
             head: job.route.head,
             opened: Cell::new(0),
             reads: Rc::default(),
-            spares,
         };
         let reads = Rc::clone(&route.reads);
         let driver = Driver::new(
