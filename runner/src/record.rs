@@ -7,7 +7,6 @@ use std::{
     thread::JoinHandle,
 };
 
-use rustix::process::setpriority_process;
 use serde::Serialize;
 
 use crate::{
@@ -17,8 +16,6 @@ use crate::{
 
 /// Events that may wait for the disk before the run waits for it too.
 const BACKLOG: usize = 4096;
-/// The recorder yields to the request path where both share a core.
-const RECORDER_NICENESS: i32 = 10;
 
 /// Why a run could not be recorded. A benchmark without rows is no result, so this fails the run.
 #[derive(Debug, thiserror::Error)]
@@ -61,11 +58,7 @@ impl Recorder {
         let (sender, receiver) = sync_channel(BACKLOG);
         let thread = std::thread::Builder::new()
             .name("recorder".into())
-            .spawn(move || {
-                // Rows that come one upon the other are written while nobody else wants the core. Without the lower priority it still works.
-                let _ = setpriority_process(None, RECORDER_NICENESS);
-                journals.record(&receiver)
-            })
+            .spawn(move || journals.record(&receiver))
             .map_err(|source| RecordError::Write {
                 journal: "rows.jsonl",
                 source,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustix::{
-    process::{Resource, getrlimit, setpriority_process, setrlimit},
+    process::{Resource, getrlimit, nice, setrlimit},
     thread::{CpuSet, sched_setaffinity},
 };
 use thiserror::Error;
@@ -36,7 +36,7 @@ use crate::clock::{RunClock, thread_cpu_ns};
 const EVENTS_WAITING: usize = 256;
 /// Tasks that run before sockets and timers are looked at again. Half of the runtime's default: a due request waits for so many streams at most.
 const TASKS_PER_LOOK: u32 = 31;
-/// The parser thread yields to the request thread where both share a core.
+/// More than the request thread's own: the parser thread yields to it where both share a core, and does not starve whatever the runner's own niceness.
 const PARSER_NICENESS: i32 = 10;
 
 /// Why the client cannot work.
@@ -97,7 +97,7 @@ impl Client {
         start("parser", move |started| {
             let prepared = bind(&parser_cores);
             // Without the lower priority it still works, so a refusal does not matter.
-            let _ = setpriority_process(None, PARSER_NICENESS);
+            let _ = nice(PARSER_NICENESS);
             let go_on = prepared.is_ok();
             let _ = started.send(prepared);
             if go_on {
@@ -232,14 +232,12 @@ impl RequestThread {
             .iter()
             .map(ArrivalItem::requests)
             .sum::<usize>();
-        let (spares_out, spares) = channel();
         let beginning = Beginning {
             identity: turn.identity,
             planned: u32::try_from(planned).unwrap_or(u32::MAX),
             conversations: conversations.collect(),
             events: job.events,
             hand_backs,
-            spares: spares_out,
         };
         // The parser thread outlives this one.
         let _ = self.parser.send(ToParser::Begin(Box::new(beginning)));
@@ -251,7 +249,6 @@ impl RequestThread {
             head: job.route.head,
             opened: Cell::new(0),
             reads: Rc::default(),
-            spares,
         };
         let reads = Rc::clone(&route.reads);
         let driver = Driver::new(

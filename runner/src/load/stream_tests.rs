@@ -82,7 +82,7 @@ fn row_of(recording: Recording, end: End) -> Row {
         engine_id: 0,
         engine: "e".to_owned(),
     };
-    make_row(&identity, &exchange, 5, &CLOCK)
+    make_row(&identity, exchange, 5, &CLOCK)
 }
 
 /// The stream in pieces that arrive at 1000, 2000, …; `cuts` are where pieces end.
