@@ -77,8 +77,12 @@ pub(crate) fn read(folder: &Path) -> Result<Analysis, ReportError> {
 /// As [`finish`].
 pub fn report(folder: &Path) -> Result<Reported, ReportError> {
     let (data, stale) = RunFolder::open(folder)?.read()?;
-    folder::write_tables(folder, &data, stale)?;
-    let analysis = analyse(&data);
+    // Neither needs the other, and both are long in a large run.
+    let (written, analysis) = rayon::join(
+        || folder::write_tables(folder, &data, stale),
+        || analyse(&data),
+    );
+    written?;
     folder::write_text(&folder.join("summary.md"), &markdown::text(&analysis))?;
     let path = folder.join("junit.xml");
     match junit::text(&analysis) {

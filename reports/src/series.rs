@@ -13,9 +13,10 @@ use crate::{
         CounterDelta, Distribution, EngineResult, MetricEstimate, Outcomes, Ratio, RequestPoint,
     },
     facts::Facts,
-    metrics,
+    metrics, rising,
     stats::{self, Estimate},
-    values::{self, Comparison, TrialValues},
+    values::{self, Comparison},
+    verdict::measure::PerTrial,
 };
 
 /// What an engine's rows in an experiment say.
@@ -206,7 +207,8 @@ fn spread(
     let mut estimates = Vec::new();
     let mut distributions = Vec::new();
     for metric in values::OF_REQUESTS {
-        let mut all = BTreeMap::<u32, Vec<f64>>::new();
+        let mut all = BTreeMap::<u32, Vec<Vec<f64>>>::new();
+        let mut of_kinds = Vec::new();
         for (kind, requests) in values::KINDS {
             let trials = values::by_trial(facts, experiment, engine_id, metric, |request| {
                 request.kind == kind
@@ -214,81 +216,58 @@ fn spread(
             if trials.is_empty() {
                 continue;
             }
-            for trial in &trials {
-                all.entry(trial.trial)
-                    .or_default()
-                    .extend_from_slice(&trial.sorted);
+            let medians = trials
+                .iter()
+                .filter_map(|trial| {
+                    let median = values::statistic(&trial.sorted, Statistic::Median)?;
+                    Some((trial.trial, median))
+                })
+                .collect();
+            estimates.extend(estimate(metric, requests, medians));
+            let mut sorted: Vec<f64> = trials
+                .iter()
+                .flat_map(|trial| trial.sorted.iter().copied())
+                .collect();
+            rising::sort(&mut sorted);
+            distributions.extend(distribution(metric, requests, &sorted));
+            of_kinds.push(sorted);
+            for trial in trials {
+                all.entry(trial.trial).or_default().push(trial.sorted);
             }
-            add(metric, requests, trials, &mut estimates, &mut distributions);
         }
-        let all: Vec<TrialValues> = all
-            .into_iter()
-            .map(|(trial, sorted)| TrialValues {
-                trial,
-                sorted: in_order(sorted),
-            })
+        let medians: PerTrial = all
+            .iter()
+            .filter_map(|(trial, kinds)| Some((*trial, rising::middle(kinds)?)))
             .collect();
-        if !all.is_empty() {
-            add(
-                metric,
-                Requests::All,
-                all,
-                &mut estimates,
-                &mut distributions,
-            );
+        if !medians.is_empty() {
+            estimates.extend(estimate(metric, Requests::All, medians));
+            let sorted = rising::merged(of_kinds);
+            distributions.extend(distribution(metric, Requests::All, &sorted));
         }
     }
     (estimates, distributions)
 }
 
-fn add(
-    metric: Metric,
-    requests: Requests,
-    trials: Vec<TrialValues>,
-    estimates: &mut Vec<MetricEstimate>,
-    distributions: &mut Vec<Distribution>,
-) {
-    let per_trial: Vec<(u32, f64)> = trials
-        .iter()
-        .filter_map(|trial| {
-            Some((
-                trial.trial,
-                values::statistic(&trial.sorted, Statistic::Median)?,
-            ))
-        })
-        .collect();
-    let unit = metrics::unit(metric);
-    if let Some(estimate) = values::mean_of(&per_trial) {
-        estimates.push(MetricEstimate {
-            metric,
-            requests,
-            statistic: Statistic::Median,
-            unit,
-            estimate,
-            per_trial,
-        });
-    }
-    let sorted = in_order(
-        trials
-            .into_iter()
-            .flat_map(|trial| trial.sorted)
-            .collect::<Vec<_>>(),
-    );
-    if let Some(summary) = stats::summary(&sorted) {
-        distributions.push(Distribution {
-            metric,
-            requests,
-            unit,
-            summary,
-            ecdf: stats::ecdf(sorted),
-        });
-    }
+/// The estimate of each trial's median.
+fn estimate(metric: Metric, requests: Requests, per_trial: PerTrial) -> Option<MetricEstimate> {
+    Some(MetricEstimate {
+        metric,
+        requests,
+        statistic: Statistic::Median,
+        unit: metrics::unit(metric),
+        estimate: values::mean_of(&per_trial)?,
+        per_trial,
+    })
 }
 
-/// Sorts what consists of few rising runs: the stable sort merges them.
-fn in_order(mut values: Vec<f64>) -> Vec<f64> {
-    values.sort_by(f64::total_cmp);
-    values
+fn distribution(metric: Metric, requests: Requests, sorted: &[f64]) -> Option<Distribution> {
+    Some(Distribution {
+        metric,
+        requests,
+        unit: metrics::unit(metric),
+        summary: stats::summary(sorted)?,
+        ecdf: stats::ecdf(sorted),
+    })
 }
 
 /// Counters of an engine and its sidecars that moved during its turns; buckets of histograms are left to `counters.parquet`.

@@ -8,7 +8,7 @@ use schemas::{
 use crate::{
     facts::Facts,
     frame::Request,
-    metrics,
+    metrics, rising,
     stats::{self, Estimate},
 };
 
@@ -51,15 +51,14 @@ pub(crate) fn by_trial(
                 let request = &frame.requests[index];
                 metrics::measured(request) && keep(request)
             });
-            let mut values: Vec<f64> = match metric {
-                Metric::Itl => kept
-                    .flat_map(|index| metrics::itl_s(frame, index))
-                    .collect(),
-                _ => kept
-                    .filter_map(|index| metrics::value(metric, &frame.requests[index]))
-                    .collect(),
-            };
-            values.sort_unstable_by(f64::total_cmp);
+            let mut values: Vec<f64> = Vec::with_capacity(turn.len());
+            for index in kept {
+                match metric {
+                    Metric::Itl => values.extend(metrics::itl_s(frame, index)),
+                    _ => values.extend(metrics::value(metric, &frame.requests[index])),
+                }
+            }
+            rising::sort(&mut values);
             (!values.is_empty()).then_some(TrialValues {
                 trial,
                 sorted: values,
