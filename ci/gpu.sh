@@ -5,6 +5,7 @@
 #   ci/gpu.sh --take FILE [OPTIONS]                elsewhere: put the results that --pack packed in their places here
 #
 #   --profile NAME    how they run: a shipped profile or a file; `gpu-short` by default
+#   --model DIR       a model directory in place of every model that the scenarios name (a bundle's own is there without this)
 #   --minutes N       no scenario is started that would not end in time, by the longest so far (4 minutes before there is one), and one that
 #                     is still running then is interrupted: its report says "partial"
 #   --card NAME       the card in the folder's name; by default as the driver calls it
@@ -31,7 +32,7 @@ fail() {
 
 usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
 
-profile=gpu-short minutes= card= published=$home/reports/published outputs=$home/outputs pages=1 pack= take= scenarios=() arguments=()
+profile=gpu-short model= minutes= card= published=$home/reports/published outputs=$home/outputs pages=1 pack= take= scenarios=() arguments=()
 while [ $# -gt 0 ]; do
     case $1 in
         -h | --help)
@@ -43,7 +44,7 @@ while [ $# -gt 0 ]; do
             arguments=("$@")
             break
             ;;
-        --profile | --minutes | --card | --published | --outputs | --pages | --pack | --take)
+        --profile | --model | --minutes | --card | --published | --outputs | --pages | --pack | --take)
             [ $# -ge 2 ] || fail "$1 needs a value"
             printf -v "${1#--}" %s "$2"
             shift
@@ -54,6 +55,9 @@ while [ $# -gt 0 ]; do
     shift
 done
 [[ $minutes$pages =~ ^[0-9]+$ ]] || fail "--minutes and --pages take whole numbers"
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
 
 # What of a run is worth publishing, in a folder of its own. Says which.
 keep() {
@@ -87,23 +91,23 @@ unused() {
 if [ -n "$take" ]; then
     [ ${#scenarios[@]} -eq 0 ] || fail "--take runs nothing"
     [ -r "$take" ] || fail "there is no $take"
-    scratch=$(mktemp -d)
-    trap 'rm -rf "$scratch"' EXIT
-    tar -xJf "$take" -C "$scratch"
+    tar -xJf "$take" -C "$scratch" || fail "$take cannot be unpacked"
     # Run folders have the time in their names: what is there already is the same.
     mkdir -p "$outputs" "$published"
     [ ! -d "$scratch/outputs" ] || cp -rn "$scratch/outputs/." "$outputs/"
     for set in "$scratch"/published/*/; do
         to=$published/$(basename "$set")
         mkdir -p "$to"
-        cat "$set/runs.md" >>"$to/runs.md"
         for folder in "$set"*/; do
             [ -d "$folder" ] || continue
             target=$(unused "$to/$(basename "$folder")")
             cp -r "$folder" "$target"
             draw "$target"
+            old=$(basename "$folder") new=$(basename "$target")
+            [ "$old" = "$new" ] || sed -i -E "s/^((\|[^|]*){5})\| $old \|/\1| $new |/" "$set/runs.md"
             printf '%s\n' "$target"
         done
+        { if [ -s "$to/runs.md" ]; then tail -n +3 "$set/runs.md"; else cat "$set/runs.md"; fi; } >>"$to/runs.md"
     done
     exit 0
 fi
@@ -131,6 +135,14 @@ elif command -v cargo >/dev/null; then
     runner=${CARGO_TARGET_DIR:-$root/target}/release/runner
 else
     runner=$(command -v runner) || fail "there is neither cargo to build the runner with nor a runner on the PATH"
+fi
+if [ -n "$model" ]; then
+    [ -r "$model/config.json" ] || fail "--model $model: there is no config.json in it"
+    [ -r "$profile" ] || profile=$root/scenarios/profiles/$profile.toml
+    grep -q '^default-model ' "$profile" || fail "$profile has no default-model to stand the model beside"
+    # Under the same name, which reports show.
+    sed -e '/^stand-in /d' -e "/^default-model /i stand-in = \"$(cd "$model" && pwd)\"" "$profile" >"$scratch/$(basename "$profile")"
+    profile=$scratch/$(basename "$profile")
 fi
 if [ -z "$card" ]; then
     card=$(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | head -n 1) || true
@@ -163,7 +175,8 @@ deadline=
 longest=240
 measured=
 lines=() codes=() runs=() folders=()
-head='| scenario | verdict | exit | seconds | profile | folder | answer |'
+head='| scenario | verdict | exit | seconds | profile | folder | answer |
+|---|---|---|---|---|---|---|'
 
 for file in "${files[@]}"; do
     name=$(basename "$file" .toml)
@@ -201,17 +214,15 @@ for file in "${files[@]}"; do
 done
 
 {
-    [ -s "$set/runs.md" ] || printf '%s\n|---|---|---|---|---|---|---|\n' "$head"
+    [ -s "$set/runs.md" ] || printf '%s\n' "$head"
     printf '%s\n' "${lines[@]}"
 } >>"$set/runs.md"
 
 if [ -n "$pack" ]; then
-    scratch=$(mktemp -d)
-    trap 'rm -rf "$scratch"' EXIT
     to=$scratch/published/$(basename "$set")
     mkdir -p "$to" "$scratch/outputs"
     # Of runs.md only what this call wrote: the lines join those that are there already where it is taken.
-    { [ "$(wc -l <"$set/runs.md")" -ne $((${#lines[@]} + 2)) ] || head -n 2 "$set/runs.md"; printf '%s\n' "${lines[@]}"; } >"$to/runs.md"
+    printf '%s\n' "$head" "${lines[@]}" >"$to/runs.md"
     for folder in "${folders[@]}"; do cp -r "$folder" "$to/"; done
     for run in "${runs[@]}"; do
         mkdir -p "$scratch/outputs/$(dirname "$run")"

@@ -2,14 +2,14 @@
 # vLLM and LMCache for NVIDIA GPUs in one virtual environment, Redis, and a model directory without weights, in a cache folder outside the
 # clone. For hosts that reach a package index; for the others there is ci/offline-bundle.sh.
 #
-#   ci/setup-gpu-stack.sh              install what is not there yet
+#   ci/setup-gpu-stack.sh
 #
 # The folder is ${KVBENCH_CACHE:-${XDG_CACHE_HOME:-~/.cache}/kvbench}/gpu-stack, a link to one named after the pinned list; the profiles `gpu`
 # and `gpu-short` look there. Inside: venv/bin/python, model/, bin/redis-server, logs/. It needs Python 3.12, 25 GiB of disk while it works,
 # and a driver for CUDA 13.
 #
-# The pins are resolved for Python 3.12 on Linux x86_64, so they are known to fit each other and to be there as wheels. This installation as a
-# whole has not been tried on a GPU: the versions of ci/gpu-stack/bundle.txt, which are the same but for apache-tvm-ffi, have.
+# The pins are resolved for Python 3.12 on Linux x86_64, so they are known to fit each other and to be there as wheels. The installation itself
+# has not been tried. What ran on GPUs is ci/gpu-stack/bundle.txt, whose versions are here too (but for apache-tvm-ffi's), with a host's own PyTorch.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/gpu-stack

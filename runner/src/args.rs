@@ -40,7 +40,7 @@ pub struct Cli {
 pub enum Command {
     /// Look at what this host has for a profile, and say what is missing and how to get it.
     Doctor {
-        /// Only this one: `builtin`, `cpu`, `gpu`, or a file. By default all three.
+        /// Only this one: `builtin`, `cpu`, `cpu-short`, `gpu`, `gpu-short`, or a file. By default all five.
         #[arg(long)]
         profile: Option<String>,
     },
@@ -78,7 +78,7 @@ pub struct RunArgs {
     /// Ports of the engines in the file's order (by default free ones); name them after the patterns.
     #[arg(short, long, value_name = "PORT", num_args = 1.., value_delimiter = ',')]
     pub ports: Vec<u16>,
-    /// How scenarios run on this host: `auto`, `builtin`, `cpu`, `gpu`, or a file.
+    /// How scenarios run on this host: `auto`, `builtin`, `cpu`, `cpu-short`, `gpu`, `gpu-short`, or a file.
     #[arg(long, default_value = "auto")]
     pub profile: String,
     /// Look for mistakes in the files and start nothing.
@@ -93,6 +93,9 @@ pub struct RunArgs {
     /// Seed of texts, gaps and orders instead of the scenario's.
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// Send no warm-up requests: the first measured ones pay for what a start leaves undone.
+    #[arg(long)]
+    pub no_warm_up: bool,
     /// An undecided expectation is a failure (exit 7).
     #[arg(long)]
     pub strict: bool,

@@ -104,7 +104,7 @@ fn examine(profile: &Profile, facts: &Facts) -> Vec<Finding> {
     }
     if profile.engine == EngineKind::Vllm {
         let install = if on_devices {
-            "install vLLM into a Python environment (`pip install vllm`) and let KVBENCH_PYTHON name its interpreter"
+            "ci/setup-gpu-stack.sh (without a network: ci/offline-bundle.sh), or let KVBENCH_PYTHON name an interpreter that has vLLM"
         } else {
             "ci/setup-cpu-stack.sh"
         };

@@ -44,7 +44,7 @@ pub struct Chosen {
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
     /// Neither a shipped profile nor a file.
-    #[error("no profile `{0}`: expected auto, builtin, cpu, gpu, or the path of a profile file")]
+    #[error("no profile `{0}`: expected auto, {names}, or the path of a profile file", names = shipped().collect::<Vec<_>>().join(", "))]
     Unknown(String),
     /// The file is there and cannot be read.
     #[error("cannot read {path}: {source}")]
@@ -170,4 +170,28 @@ fn detect() -> (&'static str, String) {
 fn vllm_version(profile: &Profile) -> Option<String> {
     let python = crate::interpreter::search(profile.interpreter.as_ref()).found?;
     crate::versions::ask(&python).ok()?.shift_remove("vllm")
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::profile::Limits;
+
+    use super::*;
+
+    #[test]
+    fn gpu_short_is_gpu_without_idle_time_and_with_short_outputs() {
+        let gpu = choose("gpu", false).expect("shipped").profile;
+        let short = choose("gpu-short", false).expect("shipped").profile;
+        assert_ne!(short.description, gpu.description);
+        let expected = Profile {
+            description: short.description.clone(),
+            closed_arrivals: true,
+            limits: Limits {
+                output_length: Some(16),
+                ..Limits::default()
+            },
+            ..gpu
+        };
+        assert_eq!(short, expected);
+    }
 }

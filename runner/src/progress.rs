@@ -208,14 +208,12 @@ impl Progress {
     }
 
     fn tick(&mut self) {
-        let text = self.status();
-        match &self.bar {
-            Some(bar) => bar.set_message(text),
-            None if self.last_plain.elapsed() >= PLAIN_PERIOD => {
-                self.last_plain = Instant::now();
-                self.line("run", &text);
-            }
-            None => {}
+        // Requests may end by the thousand a second: nothing is put into words that nobody will see.
+        if let Some(bar) = &self.bar {
+            bar.set_message(self.status());
+        } else if self.verbosity != Verbosity::Quiet && self.last_plain.elapsed() >= PLAIN_PERIOD {
+            self.last_plain = Instant::now();
+            self.line("run", &self.status());
         }
     }
 

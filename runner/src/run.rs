@@ -216,6 +216,7 @@ fn execute_all(
             plan,
             profile_reason: &profile.reason,
             client_cores: &client_cores,
+            warm_up: !args.no_warm_up,
             versions: versions::of_plan(plan, versions),
             outputs: &args.output_dir,
             verbosity,

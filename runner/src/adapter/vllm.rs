@@ -253,7 +253,6 @@ fn own_arguments(request: &Request<'_>, port: &str) -> Result<Vec<String>, Strin
         flag("trust-remote-code");
     }
     flag("enable-prompt-tokens-details");
-    flag("enable-per-request-metrics");
     Ok(arguments)
 }
 
@@ -363,7 +362,7 @@ mod tests {
             command: words(
                 "/venv/bin/python -m vllm.entrypoints.openai.api_server --model /models/name --served-model-name org/name \
                  --host 127.0.0.1 --port {port.e} --seed 5 --load-format dummy --dtype bfloat16 --max-model-len 32768 \
-                 --no-enable-prefix-caching --enable-prompt-tokens-details --enable-per-request-metrics --enforce-eager",
+                 --no-enable-prefix-caching --enable-prompt-tokens-details --enforce-eager",
             ),
             env: map(&[
                 ("HF_HUB_OFFLINE", "1"),
@@ -407,7 +406,7 @@ mod tests {
             words(
                 "--model /models/name --served-model-name org/name --host 127.0.0.1 --port {port.e} --seed 5 --load-format dummy \
                  --dtype bfloat16 --max-model-len 32768 --tensor-parallel-size 2 --num-gpu-blocks-override 64 --enable-prefix-caching \
-                 --no-enable-chunked-prefill --trust-remote-code --enable-prompt-tokens-details --enable-per-request-metrics \
+                 --no-enable-chunked-prefill --trust-remote-code --enable-prompt-tokens-details \
                  --enforce-eager --quantization fp8 --swap-space 1"
             )
         );

@@ -11,8 +11,9 @@ use std::{
 use schemas::{
     manifest::ProcessRecord,
     plan::{Launch, Plan},
+    profile::Residency,
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{Dispatcher, ExecuteError, Stop};
@@ -21,9 +22,17 @@ use crate::{
     event::EventKind,
     folder::RunFolder,
     load::Target,
-    process::{Death, Interruption, Interruptions, Ports, Process, RunSettings, Supervisor},
+    process::{
+        Death, Interruption, Interruptions, Ports, Process, RunSettings, StartError, Supervisor,
+    },
     telemetry::Watched,
 };
+
+/// A process that has become ready, or has not.
+struct Started {
+    engine: usize,
+    ready: Result<Process, Box<StartError>>,
+}
 
 /// Processes of the run, by engine.
 pub(crate) struct Live<'a> {
@@ -224,7 +233,8 @@ impl<'a> Live<'a> {
 }
 
 impl Dispatcher<'_> {
-    /// Starts all processes of a group of engines, one after another.
+    /// Starts all processes of a group of engines: those that have devices of their own together, others one after another, because each sizes
+    /// its memory by what the ones before it have left.
     pub(super) async fn start(&mut self, group: &[usize]) -> Result<(), Stop> {
         let plan = self.plan;
         for engine in group {
@@ -234,15 +244,50 @@ impl Dispatcher<'_> {
                 })?;
             }
         }
-        for engine in group {
-            for launch in &plan.engines[*engine].launches {
-                self.start_one(*engine, launch).await?;
-            }
+        let at_once = match plan.residency {
+            Residency::SideBySide => group.len().max(1),
+            Residency::InTurn | Residency::Resident => 1,
+        };
+        for engines in group.chunks(at_once) {
+            self.start_together(engines).await?;
         }
         Ok(())
     }
 
+    /// Starts one process, and waits until it is ready.
     pub(super) async fn start_one(&mut self, engine: usize, launch: &Launch) -> Result<(), Stop> {
+        let mut starting = JoinSet::new();
+        self.spawn(engine, launch, &mut starting)?;
+        self.all_ready(starting).await
+    }
+
+    /// Starts sidecars first and the engines, which take longest, all in the last round.
+    async fn start_together(&mut self, engines: &[usize]) -> Result<(), Stop> {
+        let plan = self.plan;
+        let launches = |engine: usize| &plan.engines[engine].launches;
+        let rounds = engines
+            .iter()
+            .map(|engine| launches(*engine).len())
+            .max()
+            .unwrap_or(0);
+        for left in (0..rounds).rev() {
+            let mut starting = JoinSet::new();
+            for engine in engines {
+                if let Some(launch) = launches(*engine).iter().rev().nth(left) {
+                    self.spawn(*engine, launch, &mut starting)?;
+                }
+            }
+            self.all_ready(starting).await?;
+        }
+        Ok(())
+    }
+
+    fn spawn(
+        &mut self,
+        engine: usize,
+        launch: &Launch,
+        starting: &mut JoinSet<Started>,
+    ) -> Result<(), Stop> {
         if self.interrupted.is_cancelled() {
             return Err(Stop::Interrupted);
         }
@@ -251,20 +296,37 @@ impl Dispatcher<'_> {
                 "the run's processes were swept already".to_owned(),
             ));
         };
-        let starting = supervisor
+        let process = supervisor
             .spawn(launch, &mut self.live.ports)
             .map_err(|error| Stop::Failed(error.to_string()))?;
-        let log = starting.log().to_owned();
         self.emit(EventKind::ProcessStarting {
             name: launch.name.clone(),
-            log,
+            log: process.log().to_owned(),
         })?;
         let deadline = Duration::from_nanos(self.plan.ready_timeout_ns);
         let interrupted = self.live.interrupted.clone();
-        let ready = tokio::select! {
-            ready = starting.ready(deadline, &interrupted) => ready,
-            death = self.live.death() => return Err(Stop::Failed(death.to_string())),
-        };
+        starting.spawn(async move {
+            let ready = process.ready(deadline, &interrupted).await;
+            Started { engine, ready }
+        });
+        Ok(())
+    }
+
+    /// Waits until all that start are ready, or one is not.
+    async fn all_ready(&mut self, mut starting: JoinSet<Started>) -> Result<(), Stop> {
+        loop {
+            let started = tokio::select! {
+                started = starting.join_next() => started,
+                death = self.live.death() => return Err(Stop::Failed(death.to_string())),
+            };
+            match started {
+                None => return Ok(()),
+                Some(started) => self.take_started(started?)?,
+            }
+        }
+    }
+
+    fn take_started(&mut self, Started { engine, ready }: Started) -> Result<(), Stop> {
         match ready {
             Ok(process) => {
                 let record = process.record();
@@ -272,9 +334,10 @@ impl Dispatcher<'_> {
                     .ready_ns
                     .unwrap_or(record.started_ns)
                     .saturating_sub(record.started_ns);
+                let name = process.name().to_owned();
                 self.live
                     .watched
-                    .add(&launch.name, process.guard_pid().cast_unsigned());
+                    .add(&name, process.guard_pid().cast_unsigned());
                 let (died, exited) = (self.live.died.clone(), process.exited());
                 tokio::spawn(async move {
                     // Nobody listens any more when the run is over.
@@ -290,13 +353,10 @@ impl Dispatcher<'_> {
                 processes.push(process);
                 // One that was started again takes its old place: the order of the stop hangs on it.
                 processes.sort_by_key(place);
-                self.emit(EventKind::ProcessReady {
-                    name: launch.name.clone(),
-                    took_ns,
-                })?;
+                self.emit(EventKind::ProcessReady { name, took_ns })?;
                 Ok(())
             }
-            Err(_) if interrupted.is_cancelled() => Err(Stop::Interrupted),
+            Err(_) if self.interrupted.is_cancelled() => Err(Stop::Interrupted),
             Err(error) => {
                 let text = error.to_string();
                 if let Some(record) = error.record {

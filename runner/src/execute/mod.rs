@@ -17,6 +17,7 @@ use schemas::{
     plan::{FORMAT, Plan},
     row::Row,
 };
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -51,6 +52,8 @@ pub struct RunInput<'a> {
     pub profile_reason: &'a str,
     /// Cores of the runner's request path.
     pub client_cores: &'a [u32],
+    /// Each engine answers some requests before it is measured.
+    pub warm_up: bool,
     /// Versions of what the engines are made of.
     pub versions: indexmap::IndexMap<String, String>,
     /// Where run folders go.
@@ -186,6 +189,8 @@ pub async fn run(input: RunInput<'_>) -> Result<Executed, ExecuteError> {
         recorder,
         client,
         texts: Arc::new(texts),
+        first_prompts: None,
+        warm_up: input.warm_up,
         nonce,
         live,
         interrupted,
@@ -201,6 +206,11 @@ pub async fn run(input: RunInput<'_>) -> Result<Executed, ExecuteError> {
     dispatcher.emit(EventKind::RunStarted {
         folder: folder.path().to_owned(),
     })?;
+    if !input.warm_up {
+        dispatcher.warn(
+            "no warm-up requests were sent: the first measured ones pay for what a start leaves undone".into(),
+        )?;
+    }
     let ran = dispatcher.all(&running).await;
     let ended = dispatcher.end().await;
     drop(telemetry);
@@ -276,6 +286,9 @@ struct Dispatcher<'a> {
     recorder: Recorder,
     client: Client,
     texts: Arc<TextSource>,
+    /// Prompts of the first trial of the first experiment, made while the engines start.
+    first_prompts: Option<JoinHandle<Result<TrialPrompts, PromptError>>>,
+    warm_up: bool,
     nonce: u64,
     live: Live<'a>,
     interrupted: CancellationToken,
@@ -303,6 +316,9 @@ impl Dispatcher<'_> {
     /// Everything that the plan says.
     async fn all(&mut self, running: &[usize]) -> Result<(), Stop> {
         for group in order::groups(self.plan, running) {
+            if !self.plan.experiments.is_empty() {
+                self.first_prompts = Some(self.make_prompts(0, 0));
+            }
             self.start(&group).await?;
             self.prepare(&group).await?;
             for experiment in 0..self.plan.experiments.len() {
@@ -318,7 +334,7 @@ impl Dispatcher<'_> {
         let mut trials = self.plan.trials.at_least;
         let mut trial = 0;
         while trial < trials {
-            let prompts = self.prompts(experiment, trial)?;
+            let prompts = self.prompts(experiment, trial).await?;
             for slot in order::trial(experiment, trial, group) {
                 self.turn(slot, &prompts).await?;
             }
@@ -339,20 +355,37 @@ impl Dispatcher<'_> {
             .extend(requests.len() as u64 * times, tokens * times);
     }
 
-    fn prompts(&mut self, experiment: usize, trial: u32) -> Result<TrialPrompts, PromptError> {
-        let prompts = prompt::build(
-            &self.texts,
-            &self.plan.experiments[experiment],
-            Occasion {
-                nonce: self.nonce,
-                experiment: experiment as u32,
-                trial,
-            },
-            &self.plan.model.served_name,
-        )?;
+    /// The prompts of one (experiment, trial). Those of the first were begun while the engines started.
+    async fn prompts(&mut self, experiment: usize, trial: u32) -> Result<TrialPrompts, Stop> {
+        let task = match self.first_prompts.take() {
+            Some(task) if (experiment, trial) == (0, 0) => task,
+            Some(_) | None => self.make_prompts(experiment, trial),
+        };
+        let prompts = task.await??;
         self.fingerprints
             .insert((experiment, trial), prompts.fingerprint().to_owned());
         Ok(prompts)
+    }
+
+    /// Makes them on a thread of their own.
+    fn make_prompts(
+        &self,
+        experiment: usize,
+        trial: u32,
+    ) -> JoinHandle<Result<TrialPrompts, PromptError>> {
+        let texts = Arc::clone(&self.texts);
+        let occasion = self.occasion(experiment, trial);
+        let experiment = self.plan.experiments[experiment].clone();
+        let model = self.plan.model.served_name.clone();
+        tokio::task::spawn_blocking(move || prompt::build(&texts, &experiment, occasion, &model))
+    }
+
+    fn occasion(&self, experiment: usize, trial: u32) -> Occasion {
+        Occasion {
+            nonce: self.nonce,
+            experiment: experiment as u32,
+            trial,
+        }
     }
 
     /// Stops what still lives, in order, whatever went wrong before.

@@ -29,7 +29,12 @@ impl Dispatcher<'_> {
                 self.greet(*engine, &target).await?;
             }
             for experiment in 0..plan.experiments.len() {
-                let prompts = self.prompts(experiment, 0)?;
+                let prompts = prompt::build_longest(
+                    &self.texts,
+                    &plan.experiments[experiment],
+                    self.occasion(experiment, 0),
+                    &plan.model.served_name,
+                )?;
                 match prepare::lengths(&target, plan, (&sample, SAMPLE_TOKENS), &prompts).await? {
                     prepare::Lengths::Exact(overhead) => {
                         self.overheads.insert(*engine, overhead);
@@ -57,6 +62,9 @@ impl Dispatcher<'_> {
                         )));
                     }
                 }
+            }
+            if !self.warm_up {
+                continue;
             }
             let arrivals = prompt::warm_up(&self.texts, &all, self.nonce, &plan.model.served_name);
             self.warm_up(*engine, target, arrivals).await?;

@@ -1,18 +1,23 @@
 //! What a recorded answer says: content and when it came, counts, and faults. Pure.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, iter::Peekable};
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{exchange::Recording, sse::Events};
+use super::{
+    exchange::{Mark, Recording},
+    sse::Events,
+};
 
+/// What opens a line of data, as engines write it.
+const FIELD: &[u8] = b"data: ";
 /// How much of an engine's error text a row keeps.
 const TEXT_MAX_CHARS: usize = 500;
 
 /// What a stream says.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Answer {
+pub struct Answer {
     /// Arrival of the first event of any kind.
     pub(super) first_event_ns: Option<u64>,
     /// Arrivals of events with content, in order.
@@ -125,19 +130,28 @@ struct Delta<'a> {
 }
 
 /// Reads a recorded stream. `whole` says that its last byte was the last of the body, so that an event without a blank line counts too.
-pub(super) fn read_stream(recording: &Recording, whole: bool) -> Answer {
-    let mut answer = Answer::default();
+pub fn read_stream(recording: &Recording, whole: bool) -> Answer {
+    let mut answer = Answer {
+        content_ns: Vec::with_capacity(recording.marks.len()),
+        ..Answer::default()
+    };
     let mut pattern: Option<Pattern<'_>> = None;
     let mut marks = recording.marks.iter().peekable();
-    for event in Events::new(&recording.bytes) {
+    let mut events = Events::new(&recording.bytes);
+    loop {
+        if let Some((text, length)) = pattern.and_then(|pattern| pattern.fill(events.rest())) {
+            let end = events.pass_over(length);
+            let Some(at_ns) = arrival_ns(&mut marks, end) else {
+                break;
+            };
+            answer.add_content(text, at_ns);
+            continue;
+        }
+        let Some(event) = events.next() else { break };
         if !event.whole && !whole {
             break;
         }
-        // An event is there when the bytes that complete it are.
-        while marks.peek().is_some_and(|mark| mark.end < event.end) {
-            marks.next();
-        }
-        let Some(at_ns) = marks.peek().map(|mark| mark.at_ns) else {
+        let Some(at_ns) = arrival_ns(&mut marks, event.end) else {
             break;
         };
         answer.first_event_ns.get_or_insert(at_ns);
@@ -149,14 +163,10 @@ pub(super) fn read_stream(recording: &Recording, whole: bool) -> Answer {
             answer.set_fault(Fault::Stream(error_text(&event.data)));
             continue;
         }
-        if let Some(text) = pattern.and_then(|pattern| pattern.fill(&event.data)) {
-            answer.add_content(text, at_ns);
-            continue;
-        }
         match event.data {
             Cow::Borrowed(data) => match serde_json::from_slice::<Chunk<'_>>(data) {
                 Ok(chunk) => {
-                    pattern = Pattern::of(&chunk, data).or(pattern);
+                    pattern = Pattern::of(&chunk, data, &recording.bytes[..event.end]).or(pattern);
                     answer.take_chunk(chunk, data, at_ns);
                 }
                 Err(error) => answer.set_not_a_chunk(&error),
@@ -171,8 +181,16 @@ pub(super) fn read_stream(recording: &Recording, whole: bool) -> Answer {
     answer
 }
 
-/// What surrounds the content in a chunk that says nothing else. Chunks of one stream differ in nothing but their content, so that one of them
-/// tells how to read the others: the same bytes around plain text are the same JSON around another string.
+/// When the byte before `end` arrived: an event is there when the bytes that complete it are.
+fn arrival_ns<'a>(marks: &mut Peekable<impl Iterator<Item = &'a Mark>>, end: usize) -> Option<u64> {
+    while marks.peek().is_some_and(|mark| mark.end < end) {
+        marks.next();
+    }
+    marks.peek().map(|mark| mark.at_ns)
+}
+
+/// What surrounds the content in an event that says nothing else, from `data:` to the blank line. Events of one stream differ in nothing but their
+/// content, so that one of them tells how to read the others: the same bytes around plain text are the same JSON around another string.
 #[derive(Clone, Copy)]
 struct Pattern<'a> {
     before: &'a [u8],
@@ -180,7 +198,8 @@ struct Pattern<'a> {
 }
 
 impl<'a> Pattern<'a> {
-    fn of(chunk: &Chunk<'a>, data: &'a [u8]) -> Option<Self> {
+    /// `data` is the event's only line, and `event` ends where the event does.
+    fn of(chunk: &Chunk<'a>, data: &[u8], event: &'a [u8]) -> Option<Self> {
         let silent = chunk.error.is_none()
             && chunk
                 .object
@@ -201,21 +220,25 @@ impl<'a> Pattern<'a> {
         else {
             return None;
         };
-        let start = text.as_ptr().addr().checked_sub(data.as_ptr().addr())?;
-        let (before, rest) = data.split_at_checked(start)?;
-        Some(Self {
-            before,
-            after: rest.strip_prefix(text.as_bytes())?,
+        let offset = |part: &[u8]| part.as_ptr().addr().checked_sub(event.as_ptr().addr());
+        let line = offset(data)?.checked_sub(FIELD.len())?;
+        let blank_line = offset(data)? + data.len();
+        let start = offset(text.as_bytes())?;
+        let framed = event.get(line..)?.starts_with(FIELD) && event.get(blank_line..)? == b"\n\n";
+        framed.then_some(Self {
+            before: event.get(line..start)?,
+            after: event.get(start + text.len()..)?,
         })
     }
 
-    /// The content of another chunk of this pattern, if it is one and its content is plain.
-    fn fill<'b>(&self, data: &'b [u8]) -> Option<&'b str> {
-        let text = data.strip_prefix(self.before)?.strip_suffix(self.after)?;
-        let plain = text
-            .iter()
-            .all(|&byte| byte >= 0x20 && byte != b'"' && byte != b'\\');
-        std::str::from_utf8(text).ok().filter(|_| plain)
+    /// The content of an event of this pattern and the event's length, if these bytes begin with one and its content is plain.
+    fn fill<'b>(&self, bytes: &'b [u8]) -> Option<(&'b str, usize)> {
+        let rest = bytes.strip_prefix(self.before)?;
+        let (text, rest) = rest.split_at(memchr::memchr(b'"', rest)?);
+        rest.strip_prefix(self.after)?;
+        let plain = text.iter().all(|&byte| byte >= 0x20 && byte != b'\\');
+        let text = std::str::from_utf8(text).ok().filter(|_| plain)?;
+        Some((text, self.before.len() + text.len() + self.after.len()))
     }
 }
 

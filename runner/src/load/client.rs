@@ -232,12 +232,14 @@ impl RequestThread {
             .iter()
             .map(ArrivalItem::requests)
             .sum::<usize>();
+        let (spares_out, spares) = channel();
         let beginning = Beginning {
             identity: turn.identity,
             planned: u32::try_from(planned).unwrap_or(u32::MAX),
             conversations: conversations.collect(),
             events: job.events,
             hand_backs,
+            spares: spares_out,
         };
         // The parser thread outlives this one.
         let _ = self.parser.send(ToParser::Begin(Box::new(beginning)));
@@ -248,7 +250,10 @@ impl RequestThread {
             tls: job.route.tls,
             head: job.route.head,
             opened: Cell::new(0),
+            reads: Rc::default(),
+            spares,
         };
+        let reads = Rc::clone(&route.reads);
         let driver = Driver::new(
             route,
             turn.arrivals,
@@ -259,7 +264,7 @@ impl RequestThread {
             Rc::clone(&self.pacer),
         );
         let (counts, heartbeat) = self.runtime.block_on(async {
-            let heartbeat = Heartbeat::start(Rc::clone(&self.beat), self.clock);
+            let heartbeat = Heartbeat::start(Rc::clone(&self.beat), self.clock, reads);
             // Without a budget: a burst of requests is written in one go, and the driver itself sees to it that streams get their turn.
             let counts = unconstrained(driver.drive(turn.schedule)).await;
             (counts, heartbeat.spread())

@@ -1,6 +1,7 @@
 //! Connections to the engine: opened before their time, kept warm for a moment, never used stale.
 
 use std::{
+    cell::Cell,
     collections::VecDeque,
     io,
     net::SocketAddr,
@@ -26,7 +27,7 @@ const IDLE_MAX_NS: u64 = NS_PER_S;
 /// One that has not been used yet may wait longer: servers give a first request more time.
 const FRESH_MAX_NS: u64 = 4 * NS_PER_S;
 /// Bytes that a connection reads at once, at most. Ten thousand streams have as many buffers.
-const READ_BUFFER_BYTES: usize = 4096;
+const READ_BUFFER_BYTES: usize = 8192;
 
 /// Why no connection could be opened.
 #[derive(Debug, Error)]
@@ -65,11 +66,12 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Opens a connection.
+    /// Opens a connection, whose reads are counted in `reads`.
     pub(super) async fn open(
         address: SocketAddr,
         tls: Option<&Tls>,
         clock: RunClock,
+        reads: Rc<Cell<u64>>,
     ) -> Result<Box<Self>, OpenError> {
         let connect_ns = clock.now_ns();
         let stream = Transport::connect(address, tls)
@@ -77,7 +79,7 @@ impl Connection {
             .map_err(|source| OpenError::Connect { address, source })?;
         let connected_ns = clock.now_ns();
         let stamps = Rc::new(Stamps::default());
-        let wire = TokioIo::new(Wire::new(stream, clock, Rc::clone(&stamps)));
+        let wire = TokioIo::new(Wire::new(stream, clock, Rc::clone(&stamps), reads));
         let (sender, protocol) = http1::Builder::new()
             .read_buf_exact_size(Some(READ_BUFFER_BYTES))
             .handshake(wire)

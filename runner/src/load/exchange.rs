@@ -48,28 +48,35 @@ pub(super) struct Mark {
 
 /// The answer's bytes and when they came.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Recording {
+pub struct Recording {
     pub(super) bytes: Vec<u8>,
     pub(super) marks: Vec<Mark>,
 }
 
 impl Recording {
-    /// Room for the answer to a request for this many tokens, so that appending seldom has to move it.
-    pub(super) fn for_tokens(tokens: u32) -> Self {
+    /// With room for the answer to a request for this many tokens.
+    pub fn for_tokens(tokens: u32) -> Self {
+        let mut recording = Self::default();
+        recording.clear_for_tokens(tokens);
+        recording
+    }
+
+    /// Empty again, with room for the answer to a request for this many tokens, so that appending seldom has to move it.
+    pub(super) fn clear_for_tokens(&mut self, tokens: u32) {
         // A chunk of one token is 180 to 300 bytes; pages that stay untouched cost nothing.
         const CHUNK_BYTES: usize = 256;
         const OVERHEAD_CHUNKS: usize = 4;
         // A request for a very long answer may end early: it grows as it comes.
         const CHUNKS_MAX: usize = 4096;
         let chunks = (tokens as usize + OVERHEAD_CHUNKS).min(CHUNKS_MAX);
-        Self {
-            bytes: Vec::with_capacity(chunks * CHUNK_BYTES),
-            marks: Vec::with_capacity(chunks),
-        }
+        self.bytes.clear();
+        self.bytes.reserve(chunks * CHUNK_BYTES);
+        self.marks.clear();
+        self.marks.reserve(chunks);
     }
 
-    /// Appends bytes that arrived at a time; bytes of one read share a mark.
-    pub(super) fn append(&mut self, bytes: &[u8], at_ns: u64) {
+    /// Appends bytes that arrived at a time (a stamp of the run's clock); bytes of one read share a mark.
+    pub fn append(&mut self, bytes: &[u8], at_ns: u64) {
         self.bytes.extend_from_slice(bytes);
         let end = self.bytes.len();
         match self.marks.last_mut() {

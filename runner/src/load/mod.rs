@@ -29,7 +29,9 @@ mod turn;
 mod upload;
 mod wire;
 
+pub use answer::{Answer, read_stream};
 pub use client::{Client, ClientError};
+pub use exchange::Recording;
 pub use histogram::Spread;
 pub use stops::Stops;
 pub use target::{Target, TargetError};

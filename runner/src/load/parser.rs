@@ -1,6 +1,9 @@
 //! The parser thread: takes finished exchanges, makes rows of them, and tells the driver how conversations go on.
 
-use std::{collections::HashMap, sync::mpsc::Receiver};
+use std::{
+    collections::HashMap,
+    sync::mpsc::{Receiver, Sender},
+};
 
 use bytes::Bytes;
 use schemas::row::{Outcome, Row};
@@ -8,7 +11,7 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 
 use super::{
     driver::Counts,
-    exchange::{End, Exchange, Intended, Stop},
+    exchange::{End, Exchange, Intended, Recording, Stop},
     histogram::{Histogram, Spread},
     rows::make_row,
     turn::{Body, Conversation, Identity, LoadEvent, RequestFacts, TurnReport},
@@ -41,6 +44,7 @@ pub(super) struct Beginning {
     pub(super) conversations: HashMap<u32, Conversation>,
     pub(super) events: mpsc::Sender<LoadEvent>,
     pub(super) hand_backs: UnboundedSender<HandBack>,
+    pub(super) spares: Sender<Recording>,
 }
 
 /// What the parser thread tells the driver.
@@ -63,6 +67,7 @@ struct Progress {
     conversations: HashMap<u32, Talk>,
     events: mpsc::Sender<LoadEvent>,
     hand_backs: UnboundedSender<HandBack>,
+    spares: Sender<Recording>,
     /// Last content of each arrival so far.
     ends_ns: HashMap<u32, u64>,
     lateness: Histogram,
@@ -123,6 +128,7 @@ impl Progress {
                 .collect(),
             events: beginning.events,
             hand_backs: beginning.hand_backs,
+            spares: beginning.spares,
             ends_ns: HashMap::new(),
             lateness: Histogram::new(),
             released: 0,
@@ -145,7 +151,9 @@ impl Progress {
             | End::Lost(_)
             | End::Malformed(_) => false,
         };
-        let row = make_row(&self.identity, exchange, intended_ns, clock);
+        let row = make_row(&self.identity, &exchange, intended_ns, clock);
+        // The request thread may have ended the turn already.
+        let _ = self.spares.send(exchange.recording);
         let end_ns = row.last_content_ns.or(row.done_ns).unwrap_or(intended_ns);
         let latest_ns = self.ends_ns.entry(arrival).or_default();
         *latest_ns = end_ns.max(*latest_ns);
@@ -206,7 +214,7 @@ impl Progress {
                     "turn {} of its conversation brought no reply",
                     row.turn
                 ));
-                unsent.push(make_row(&self.identity, exchange, due_ns, clock));
+                unsent.push(make_row(&self.identity, &exchange, due_ns, clock));
             }
         }
         // The driver no longer listens when the turn was stopped.

@@ -7,6 +7,7 @@ use std::{
     io,
     pin::Pin,
     rc::Rc,
+    sync::mpsc::Receiver,
     task::{Context, Poll},
 };
 
@@ -74,13 +75,25 @@ pub(super) struct Route {
     pub(super) head: Head,
     /// Connections opened so far.
     pub(super) opened: Cell<u32>,
+    /// Reads of all of them.
+    pub(super) reads: Rc<Cell<u64>>,
+    /// Recordings that the parser thread has done with: their memory is there already.
+    pub(super) spares: Receiver<Recording>,
 }
 
 impl Route {
     pub(super) async fn open(&self) -> Result<Box<Connection>, OpenError> {
-        let connection = Connection::open(self.address, self.tls.as_ref(), self.clock).await?;
+        let reads = Rc::clone(&self.reads);
+        let connection =
+            Connection::open(self.address, self.tls.as_ref(), self.clock, reads).await?;
         self.opened.set(self.opened.get() + 1);
         Ok(connection)
+    }
+
+    fn recording(&self, tokens: u32) -> Recording {
+        let mut recording = self.spares.try_recv().unwrap_or_default();
+        recording.clear_for_tokens(tokens);
+        recording
     }
 }
 
@@ -136,6 +149,7 @@ async fn converse(
         connection.stamps.reset();
         let response = Box::pin(connection.sender.send_request(route.head.request(body)));
         let mut talk = Talk {
+            route,
             connection: &mut connection,
             slot,
             exchange: &mut *exchange,
@@ -178,6 +192,7 @@ enum Phase {
 
 /// One request on one connection.
 struct Talk<'a> {
+    route: &'a Route,
     connection: &'a mut Connection,
     slot: &'a Slot,
     exchange: &'a mut Exchange,
@@ -197,8 +212,9 @@ impl Talk<'_> {
                     Poll::Ready(Ok(response)) => {
                         self.exchange.headers_ns = self.connection.stamps.last_read_ns();
                         self.exchange.http_status = Some(response.status().as_u16());
-                        self.exchange.recording =
-                            Recording::for_tokens(self.exchange.facts.asked_output_tokens);
+                        self.exchange.recording = self
+                            .route
+                            .recording(self.exchange.facts.asked_output_tokens);
                         self.phase = Phase::Body(response.into_body());
                     }
                     Poll::Ready(Err(error)) => return Poll::Ready(broken(&error)),

@@ -13,7 +13,7 @@ use crate::clock::RunClock;
 /// The row of an exchange that was to be sent at `intended_ns`.
 pub(super) fn make_row(
     identity: &Identity,
-    exchange: Exchange,
+    exchange: &Exchange,
     intended_ns: u64,
     clock: &RunClock,
 ) -> Row {
@@ -22,14 +22,14 @@ pub(super) fn make_row(
     } else {
         Answer::default()
     };
-    let (outcome, detail) = outcome(&exchange, &answer);
+    let (outcome, detail) = outcome(exchange, &answer);
     let (output_tokens, token_count) = output_tokens(&answer);
     let first_event_tokens = first_event_tokens(&answer, output_tokens);
     let on_our_clock =
         |monotonic_ns: Option<u64>| monotonic_ns.and_then(|ns| clock.from_monotonic_ns(ns));
     let sent_ns = exchange.sent_ns;
     let text = (!answer.text.is_empty()).then_some(answer.text);
-    let facts = exchange.facts;
+    let facts = &exchange.facts;
     Row {
         expr_id: identity.expr_id,
         experiment: identity.experiment,

@@ -32,6 +32,17 @@ impl<'a> Events<'a> {
         Self { bytes, at }
     }
 
+    /// What has not been read yet; it begins where an event does.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
+    /// Leaves bytes out that are known to be whole events; gives where they end.
+    pub(super) fn pass_over(&mut self, length: usize) -> usize {
+        self.at += length;
+        self.at
+    }
+
     /// The next line without its end. `None` at the end of the bytes.
     fn line(&mut self) -> Option<&'a [u8]> {
         let rest = self.bytes.get(self.at..).filter(|rest| !rest.is_empty())?;

@@ -3,6 +3,8 @@
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
+use rand::{Rng, SeedableRng, seq::IndexedRandom};
+use rand_chacha::ChaCha8Rng;
 use schemas::row::{Outcome, RequestKind, Row, TokenCount};
 
 use super::{
@@ -80,7 +82,7 @@ fn row_of(recording: Recording, end: End) -> Row {
         engine_id: 0,
         engine: "e".to_owned(),
     };
-    make_row(&identity, exchange, 5, &CLOCK)
+    make_row(&identity, &exchange, 5, &CLOCK)
 }
 
 /// The stream in pieces that arrive at 1000, 2000, …; `cuts` are where pieces end.
@@ -260,6 +262,102 @@ fn content_that_only_looks_like_another_is_parsed() {
             .fault
             .is_some()
     );
+}
+
+/// What streams are made of, whole and broken.
+const FRAGMENTS: [&str; 32] = [
+    "data: ",
+    "data:",
+    "data",
+    "event: error",
+    "event:",
+    "id: 1",
+    ": ping",
+    "\n",
+    "\n\n",
+    "\r\n",
+    "\r",
+    "[DONE]",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    "\"",
+    "\\",
+    "\\u20ac",
+    "\\ud800",
+    "null",
+    "-1e999",
+    "\"choices\":[{\"delta\":{\"content\":\"",
+    "\"reasoning\":",
+    "\"usage\":{\"prompt_tokens\":",
+    "\"error\":",
+    "\"served\":{\"first_token_ns\":",
+    "\"metrics\":{\"time_to_first_token_ms\":",
+    "\"finish_reason\":\"length\"",
+    "\u{feff}\u{e9}",
+];
+
+/// Bytes that an engine might send on a very bad day: noise, fragments in any order, or a stream with pieces of others in it, cut anywhere.
+fn bad_day(random: &mut ChaCha8Rng) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    match random.random_range(0..4_u8) {
+        0 => {
+            bytes.resize(random.random_range(0..200), 0);
+            random.fill(&mut bytes[..]);
+        }
+        1 => {
+            for _ in 0..random.random_range(0..60) {
+                let fragment = FRAGMENTS.choose(random).copied().unwrap_or_default();
+                bytes.extend_from_slice(fragment.as_bytes());
+            }
+        }
+        _ => {
+            let stream = STREAMS.choose(random).copied().unwrap_or_default();
+            bytes.extend_from_slice(stream.as_bytes());
+            for _ in 0..random.random_range(0..6) {
+                let at = random.random_range(0..=bytes.len());
+                let until = (at + random.random_range(0..12)).min(bytes.len());
+                let fragment = FRAGMENTS.choose(random).copied().unwrap_or_default();
+                bytes.splice(at..until, fragment.bytes());
+            }
+            bytes.truncate(random.random_range(0..=2 * bytes.len()));
+        }
+    }
+    bytes
+}
+
+/// Bytes in, row out. The inputs are the same in every run; `KVBENCH_FUZZ_INPUTS=10000000` makes more of them.
+#[test]
+fn no_input_breaks_the_parser() {
+    let inputs = match std::env::var("KVBENCH_FUZZ_INPUTS") {
+        Ok(number) => number.parse().expect("a number of inputs"),
+        Err(_) => 20_000_u64,
+    };
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    for number in 0..inputs {
+        let bytes = bad_day(&mut random);
+        let cut = random.random_range(0..=bytes.len());
+        let end = if random.random() {
+            End::Complete
+        } else {
+            End::Lost("reset".to_owned())
+        };
+        let row = row_of(in_pieces(&bytes, &[cut]), end.clone());
+        let stamps = [
+            row.first_event_ns,
+            row.first_content_ns,
+            row.last_content_ns,
+        ];
+        assert!(
+            stamps.is_sorted() || row.first_content_ns.is_none(),
+            "input {number}: {bytes:?}"
+        );
+        let uncut = row_of(in_pieces(&bytes, &[]), end);
+        assert_eq!(timeless(row), timeless(uncut), "input {number}: {bytes:?}");
+    }
 }
 
 proptest! {

@@ -51,14 +51,22 @@ pub(super) struct Wire {
     stream: Transport,
     clock: RunClock,
     stamps: Rc<Stamps>,
+    /// Reads of all connections.
+    reads: Rc<Cell<u64>>,
 }
 
 impl Wire {
-    pub(super) fn new(stream: Transport, clock: RunClock, stamps: Rc<Stamps>) -> Self {
+    pub(super) fn new(
+        stream: Transport,
+        clock: RunClock,
+        stamps: Rc<Stamps>,
+        reads: Rc<Cell<u64>>,
+    ) -> Self {
         Self {
             stream,
             clock,
             stamps,
+            reads,
         }
     }
 }
@@ -90,6 +98,7 @@ impl AsyncRead for Wire {
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         if polled.is_ready() {
             self.stamps.last_read_ns.set(Some(self.clock.now_ns()));
+            self.reads.set(self.reads.get() + 1);
             let read = (buf.filled().len() - before) as u64;
             self.stamps
                 .read_bytes

@@ -95,14 +95,49 @@ pub fn build(
     occasion: Occasion,
     model: &str,
 ) -> Result<TrialPrompts, PromptError> {
+    let requests: Vec<&PlannedRequest> = experiment.requests.iter().collect();
+    build_some(source, experiment, &requests, occasion, model)
+}
+
+/// Makes only what arrives together with the request that has the longest first message: the same text as in the whole trial's prompts.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_longest(
+    source: &TextSource,
+    experiment: &Experiment,
+    occasion: Occasion,
+    model: &str,
+) -> Result<TrialPrompts, PromptError> {
+    let message_tokens = |request: &&PlannedRequest| match experiment.workload.as_str() {
+        "multi-turn" => request.query_tokens,
+        _ => request.context_tokens + request.query_tokens,
+    };
+    // The first of several, as a whole build finds it.
+    let longest = experiment.requests.iter().rev().max_by_key(message_tokens);
+    let requests: Vec<&PlannedRequest> = experiment
+        .requests
+        .iter()
+        .filter(|request| longest.is_some_and(|longest| longest.arrival == request.arrival))
+        .collect();
+    build_some(source, experiment, &requests, occasion, model)
+}
+
+fn build_some(
+    source: &TextSource,
+    experiment: &Experiment,
+    requests: &[&PlannedRequest],
+    occasion: Occasion,
+    model: &str,
+) -> Result<TrialPrompts, PromptError> {
     let mut builder = Builder::new(source, occasion, model);
     let mut by_arrival: BTreeMap<u32, Vec<&PlannedRequest>> = BTreeMap::new();
-    for request in &experiment.requests {
+    for request in requests {
         by_arrival.entry(request.arrival).or_default().push(request);
     }
     let conversations = experiment.workload == "multi-turn";
     if !conversations {
-        builder.write_contexts(&experiment.requests);
+        builder.write_contexts(requests);
     }
     let arrivals = by_arrival
         .into_values()
@@ -195,7 +230,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Writes every context once, at its longest; shorter ones of the same number are its beginnings.
-    fn write_contexts(&mut self, requests: &[PlannedRequest]) {
+    fn write_contexts(&mut self, requests: &[&PlannedRequest]) {
         let mut lengths: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
         for request in requests {
             lengths

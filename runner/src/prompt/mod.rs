@@ -12,7 +12,7 @@ mod template;
 mod tokenizer;
 mod words;
 
-pub use builder::{Occasion, TrialPrompts, build, warm_up};
+pub use builder::{Occasion, TrialPrompts, build, build_longest, warm_up};
 pub(crate) use json::json_content;
 pub use source::{PromptError, TextSource};
 pub use template::{

@@ -9,7 +9,8 @@ use schemas::{
 };
 
 use super::{
-    Occasion, PromptError, TemplateOverhead, TextSource, Tokenizer, TrialPrompts, build, warm_up,
+    Occasion, PromptError, TemplateOverhead, TextSource, Tokenizer, TrialPrompts, build,
+    build_longest, warm_up,
 };
 use crate::load::{ArrivalItem, Body, RequestItem};
 
@@ -212,6 +213,24 @@ fn a_body_asks_for_exactly_so_many_tokens() {
         "temperature": 0, "max_tokens": 5, "min_tokens": 5, "ignore_eos": true
     });
     assert_eq!(body, expected);
+}
+
+#[test]
+fn the_longest_made_alone_is_the_longest_of_all() {
+    let source = &sources()[0];
+    let requests = vec![
+        planned(0, 0, 30, 4),
+        planned(1, 1, 60, 9),
+        planned(2, 1, 40, 29),
+        planned(3, 0, 5, 2),
+    ];
+    for workload in ["shared-context", "multi-turn"] {
+        let experiment = experiment(workload, requests.clone());
+        let all = build(source, &experiment, FIRST, "m").expect("prompts");
+        let alone = build_longest(source, &experiment, FIRST, "m").expect("a prompt");
+        assert_eq!(alone.longest(), all.longest(), "{workload}");
+        assert_eq!(alone.arrivals(0, None).len(), 1);
+    }
 }
 
 #[test]

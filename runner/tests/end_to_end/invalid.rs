@@ -435,7 +435,7 @@ fn other_words(line: &str) -> String {
 fn a_tier_gives_other_words_back() {
     two_engines(|answer, line| if answer.later { other_words(&line) } else { line }).assert_invalid(
         6,
-        |reason| matches!(reason, InvalidReason::FirstTokenDiffers { reused_share, .. } if *reused_share == 1.0),
+        |reason| matches!(reason, InvalidReason::FirstTokenDiffers { reused_share, .. } if *reused_share > 0.9),
     );
     // One reply of four is no more than three cold replies leave open.
     two_engines(|answer, line| {

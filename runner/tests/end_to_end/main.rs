@@ -7,6 +7,7 @@ mod invalid;
 mod load_bars;
 mod real_vllm;
 mod start_failures;
+mod starting;
 mod support;
 
 use std::fs;

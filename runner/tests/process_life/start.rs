@@ -170,7 +170,7 @@ async fn not_ready_by_the_deadline_says_what_was_found_and_ends_it() {
         .await
         .expect_err("it never is");
     let text = error.to_string();
-    let first = "engine `slow` was not ready within 0.4 s: the awaited line is not in its log\n";
+    let first = "engine `slow` was not ready within 0.4 s: the awaited line is not in its log; `ready` under [timeout] in the scenario gives it longer\n";
     assert!(
         text.starts_with(first) && text.ends_with("):\n    still loading"),
         "{text}"

@@ -11,7 +11,6 @@ pub(super) const SCENARIO_KEYS: Owned = &[
     ("--api-key", "the runner asks without a key what it starts"),
     ("--chunk-size", "write [engine.NAME.lmcache] `chunk-size`"),
     ("--enable-chunked-prefill", "write `chunked-prefill = true`"),
-    ("--enable-per-request-metrics", COUNTERS),
     ("--enable-prefix-caching", "write `backend.prefix = {}`"),
     ("--enable-prompt-tokens-details", COUNTERS),
     (
@@ -62,7 +61,6 @@ pub(super) const SCENARIO_KEYS: Owned = &[
 pub(super) const PROFILE_KEYS: Owned = &[
     ("--api-key", "the runner asks without a key what it starts"),
     ("--enable-chunked-prefill", "write `chunked-prefill = true`"),
-    ("--enable-per-request-metrics", COUNTERS),
     ("--enable-prefix-caching", BACKEND),
     ("--enable-prompt-tokens-details", COUNTERS),
     (
