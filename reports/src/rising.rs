@@ -8,44 +8,64 @@ use crate::stats::quantile;
 const FEW: usize = 2048;
 /// Bits of a digit.
 const DIGIT: u32 = 11;
-const DIGITS: usize = 6;
 const BUCKETS: usize = 1 << DIGIT;
 
 /// Sorts by [`f64::total_cmp`].
-pub(crate) fn sort(values: &mut Vec<f64>) {
+pub(crate) fn sort(values: &mut [f64]) {
     if values.len() < FEW {
         values.sort_unstable_by(f64::total_cmp);
         return;
     }
-    let mut counts = vec![[0_u32; BUCKETS]; DIGITS];
-    let mut keys: Vec<u64> = values.iter().map(|value| key(*value)).collect();
-    for key in &keys {
-        for (place, counts) in counts.iter_mut().enumerate() {
-            counts[digit(*key, place)] += 1;
-        }
+    let keys = values.iter().map(|value| key(*value)).collect();
+    let keys = by_digits(keys, u64::BITS, |key, shift| (key >> shift) as usize);
+    for (value, key) in values.iter_mut().zip(keys) {
+        *value = value_of(key);
     }
-    let mut other = vec![0; keys.len()];
-    for (place, counts) in counts.iter_mut().enumerate() {
-        let first = digit(keys[0], place);
-        if counts[first] as usize == keys.len() {
+}
+
+/// Times in ns as seconds in rising order. Whole numbers below 2³² have half the digits of real ones.
+pub(crate) fn seconds(mut ns: Vec<u64>) -> Vec<f64> {
+    let short = ns.iter().all(|time| u32::try_from(*time).is_ok());
+    if ns.len() < FEW || !short {
+        ns.sort_unstable();
+        return ns.into_iter().map(|time| time as f64 / NS_PER_S).collect();
+    }
+    let keys = ns.into_iter().map(|time| time as u32).collect();
+    by_digits(keys, u32::BITS, |key, shift| (key >> shift) as usize)
+        .into_iter()
+        .map(|time| f64::from(time) / NS_PER_S)
+        .collect()
+}
+
+const NS_PER_S: f64 = 1e9;
+
+/// Sorts whole numbers digit by digit, the lowest first (LSD radix sort). `shifted` moves a number's digits down by so many bits.
+fn by_digits<K: Copy + Default>(
+    mut keys: Vec<K>,
+    bits: u32,
+    shifted: impl Fn(K, u32) -> usize,
+) -> Vec<K> {
+    let mut other = vec![K::default(); keys.len()];
+    for place in 0..bits.div_ceil(DIGIT) {
+        let digit = |key: K| shifted(key, place * DIGIT) & (BUCKETS - 1);
+        let mut counts = [0_usize; BUCKETS];
+        keys.iter().for_each(|key| counts[digit(*key)] += 1);
+        if counts.contains(&keys.len()) {
+            // All have this digit.
             continue;
         }
         let mut from = 0;
-        for count in counts.iter_mut() {
-            let here = *count;
-            *count = from;
-            from += here;
+        for count in &mut counts {
+            from += std::mem::replace(count, from);
         }
         for key in &keys {
-            let slot = &mut counts[digit(*key, place)];
-            other[*slot as usize] = *key;
+            let slot = &mut counts[digit(*key)];
+            other[*slot] = *key;
             *slot += 1;
         }
         std::mem::swap(&mut keys, &mut other);
     }
-    for (value, key) in values.iter_mut().zip(keys) {
-        *value = value_of(key);
-    }
+    keys
 }
 
 /// Several lists in rising order as one.
@@ -116,10 +136,6 @@ fn value_of(key: u64) -> f64 {
     f64::from_bits(key ^ if negative { u64::MAX } else { 1 << 63 })
 }
 
-fn digit(key: u64, place: usize) -> usize {
-    (key >> (place as u32 * DIGIT)) as usize & (BUCKETS - 1)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -143,6 +159,14 @@ mod tests {
             let mut sorted = values.clone();
             sort(&mut sorted);
             prop_assert_eq!(bits(&sorted), bits(&by_comparing(values)));
+        }
+
+        #[test]
+        fn times_are_in_the_order_of_their_ns(short in prop::collection::vec(0u64..5_000_000_000, 1..300), few in any::<bool>()) {
+            let many = if few { short.len() } else { FEW + short.len() };
+            let ns: Vec<u64> = short.iter().copied().cycle().take(many).enumerate().map(|(index, time)| time / (1 + index as u64)).collect();
+            let expected = by_comparing(ns.iter().map(|time| *time as f64 / 1e9).collect());
+            prop_assert_eq!(bits(&seconds(ns)), bits(&expected));
         }
 
         #[test]

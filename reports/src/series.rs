@@ -204,36 +204,32 @@ fn spread(
     experiment: u32,
     engine_id: u32,
 ) -> (Vec<MetricEstimate>, Vec<Distribution>) {
+    let kinds = measured_by_kind(facts, experiment, engine_id);
     let mut estimates = Vec::new();
     let mut distributions = Vec::new();
     for metric in values::OF_REQUESTS {
         let mut all = BTreeMap::<u32, Vec<Vec<f64>>>::new();
         let mut of_kinds = Vec::new();
         for (kind, requests) in values::KINDS {
-            let trials = values::by_trial(facts, experiment, engine_id, metric, |request| {
-                request.kind == kind
-            });
-            if trials.is_empty() {
+            let Some(trials) = kinds.get(&kind) else {
+                continue;
+            };
+            let mut medians = PerTrial::new();
+            for (trial, rows) in trials {
+                let sorted = values::sorted(facts.frame(), metric, rows.iter().copied());
+                if let Some(median) = values::statistic(&sorted, Statistic::Median) {
+                    medians.push((*trial, median));
+                    all.entry(*trial).or_default().push(sorted);
+                }
+            }
+            if medians.is_empty() {
                 continue;
             }
-            let medians = trials
-                .iter()
-                .filter_map(|trial| {
-                    let median = values::statistic(&trial.sorted, Statistic::Median)?;
-                    Some((trial.trial, median))
-                })
-                .collect();
             estimates.extend(estimate(metric, requests, medians));
-            let mut sorted: Vec<f64> = trials
-                .iter()
-                .flat_map(|trial| trial.sorted.iter().copied())
-                .collect();
-            rising::sort(&mut sorted);
+            let rows = trials.iter().flat_map(|(_, rows)| rows).copied();
+            let sorted = values::sorted(facts.frame(), metric, rows);
             distributions.extend(distribution(metric, requests, &sorted));
             of_kinds.push(sorted);
-            for trial in trials {
-                all.entry(trial.trial).or_default().push(trial.sorted);
-            }
         }
         let medians: PerTrial = all
             .iter()
@@ -246,6 +242,33 @@ fn spread(
         }
     }
     (estimates, distributions)
+}
+
+/// Row numbers by trial.
+type RowsByTrial = Vec<(u32, Vec<usize>)>;
+
+/// The rows that enter statistics, by kind of request.
+fn measured_by_kind(
+    facts: &Facts<'_>,
+    experiment: u32,
+    engine_id: u32,
+) -> BTreeMap<RequestKind, RowsByTrial> {
+    let requests = &facts.frame().requests;
+    let mut kinds = BTreeMap::<RequestKind, RowsByTrial>::new();
+    for (trial, turn) in facts.turns(experiment, engine_id) {
+        for &index in turn {
+            let request = &requests[index];
+            if !metrics::measured(request) {
+                continue;
+            }
+            let trials = kinds.entry(request.kind).or_default();
+            match trials.last_mut() {
+                Some((last, rows)) if *last == trial => rows.push(index),
+                _ => trials.push((trial, vec![index])),
+            }
+        }
+    }
+    kinds
 }
 
 /// The estimate of each trial's median.

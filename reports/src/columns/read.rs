@@ -22,15 +22,27 @@ pub(crate) fn frame_from(
     requests: &DataFrame,
     replies: Option<&DataFrame>,
 ) -> Result<Frame, ColumnError> {
-    let mut frame = Frame::of_numbers(numbers(requests)?);
-    names(requests, &mut frame)?;
-    frame.finish_reasons = texts(requests, "finish_reason")?;
-    frame.text_hashes = texts(requests, "text_hash")?;
-    let (offsets_ns, ends) = offsets(requests)?;
+    let of_requests = || -> Result<Frame, ColumnError> {
+        let mut frame = Frame::of_numbers(numbers(requests)?);
+        names(requests, &mut frame)?;
+        Ok(frame)
+    };
+    let replies = replies.filter(|replies| replies.height() == requests.height());
+    let of_texts = || -> Result<[Texts; 3], ColumnError> {
+        Ok([
+            texts(requests, "finish_reason")?,
+            texts(requests, "text_hash")?,
+            match replies {
+                Some(replies) => texts(replies, "text")?,
+                None => Texts::default(),
+            },
+        ])
+    };
+    let (frame, (texts, offsets)) =
+        rayon::join(of_requests, || rayon::join(of_texts, || offsets(requests)));
+    let (mut frame, (offsets_ns, ends)) = (frame?, offsets?);
+    [frame.finish_reasons, frame.text_hashes, frame.texts] = texts?;
     frame.set_offsets(offsets_ns, ends);
-    if let Some(replies) = replies.filter(|replies| replies.height() == requests.height()) {
-        frame.texts = texts(replies, "text")?;
-    }
     Ok(frame)
 }
 
