@@ -1,4 +1,4 @@
-"""Runs a command and prints its wall time in s and its largest resident memory in MB, separated by a space.
+"""Runs a command and prints its wall time in s, its CPU time in s and its largest resident memory in MB, separated by spaces.
 
 Usage: timed.py COMMAND ARGUMENT…
 """
@@ -11,7 +11,7 @@ import time
 begun = time.monotonic()
 code = subprocess.run(sys.argv[1:], stdout=sys.stderr).returncode
 wall = time.monotonic() - begun
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
 # Linux counts in KiB.
-peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6
-print(f"{wall:.2f} {peak:.0f}")
+print(f"{wall:.2f} {used.ru_utime + used.ru_stime:.2f} {used.ru_maxrss * 1024 / 1e6:.0f}")
 sys.exit(code)

@@ -1,6 +1,6 @@
-//! Writes the folder of a run that never was, of any number of requests: `synthetic_run FOLDER REQUESTS`.
+//! Writes the folder of a run that never was, of any number of requests and trials: `synthetic_run FOLDER REQUESTS TRIALS`.
 //!
-//! Two engines, ten context lengths, five trials; times are seeded, lognormal around a line in the context length. The tables are there, `requests.csv` and the renderings
+//! Two engines, ten context lengths; times are seeded, lognormal around a line in the context length. The tables are there, `requests.csv` and the renderings
 //! are not: making them is what `ci/bench-report.sh` measures.
 
 use std::{error::Error, fs, path::PathBuf};
@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 
 const EXPERIMENTS: u32 = 10;
 const ENGINES: [&str; 2] = ["cache", "baseline"];
-const TRIALS: u32 = 5;
 const TOKENS: u32 = 16;
 /// Time between two tokens, in ns.
 const GAP_NS: f64 = 8e6;
@@ -22,16 +21,19 @@ const GAP_NS: f64 = 8e6;
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args_os().skip(1);
     let folder: PathBuf = arguments.next().ok_or("which folder?")?.into();
-    let requests: u32 = arguments
-        .next()
-        .and_then(|text| text.to_str()?.parse().ok())
-        .ok_or("how many requests?")?;
-    let of_a_turn = requests / (EXPERIMENTS * TRIALS * ENGINES.len() as u32);
+    let mut number = |what: &'static str| -> Result<u32, &'static str> {
+        let text = arguments.next();
+        text.and_then(|text| text.to_str()?.parse().ok())
+            .ok_or(what)
+    };
+    let requests = number("how many requests?")?;
+    let trials = number("how many trials?")?;
+    let of_a_turn = requests / (EXPERIMENTS * trials * ENGINES.len() as u32);
     let data = RunData {
         scenario_text: "question = \"How much sooner?\"\n".to_owned(),
-        plan: serde_json::from_value(plan(of_a_turn))?,
+        plan: serde_json::from_value(plan(of_a_turn, trials))?,
         manifest: serde_json::from_value(manifest())?,
-        frame: rows(of_a_turn).collect(),
+        frame: rows(of_a_turn, trials).collect(),
         samples: Vec::new(),
         counters: Vec::new(),
         events: Vec::new(),
@@ -62,12 +64,12 @@ fn kind(request_id: u32) -> RequestKind {
 }
 
 /// Turn after turn, each engine in its place, so that trials interleave.
-fn rows(of_a_turn: u32) -> impl Iterator<Item = Row> {
+fn rows(of_a_turn: u32, trials: u32) -> impl Iterator<Item = Row> {
     let spread = LogNormal::new(0.0, 0.08).ok();
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let mut now_ns = 0_u64;
-    let turns = (0..EXPERIMENTS).flat_map(|experiment| {
-        (0..TRIALS).flat_map(move |trial| (0..2).map(move |engine| (experiment, trial, engine)))
+    let turns = (0..EXPERIMENTS).flat_map(move |experiment| {
+        (0..trials).flat_map(move |trial| (0..2).map(move |engine| (experiment, trial, engine)))
     });
     turns
         .flat_map(move |turn| (0..of_a_turn).map(move |request_id| (turn, request_id)))
@@ -86,7 +88,7 @@ fn rows(of_a_turn: u32) -> impl Iterator<Item = Row> {
             now_ns = sent_ns + last + 1_000_000;
             let hit = if cached { context(experiment) } else { 0 };
             Row {
-                expr_id: experiment * TRIALS + trial,
+                expr_id: experiment * trials + trial,
                 experiment,
                 trial,
                 engine_id,
@@ -133,7 +135,7 @@ fn rows(of_a_turn: u32) -> impl Iterator<Item = Row> {
         })
 }
 
-fn plan(of_a_turn: u32) -> Value {
+fn plan(of_a_turn: u32, trials: u32) -> Value {
     let engine = |name: &str, baseline: bool| {
         json!({
             "name": name, "kind": "builtin", "backend": if baseline { "none" } else { "local-cpu 20GB" },
@@ -165,7 +167,7 @@ fn plan(of_a_turn: u32) -> Value {
         },
         "residency": "resident", "engines": [engine(ENGINES[0], false), engine(ENGINES[1], true)],
         "experiments": (0..EXPERIMENTS).map(experiment).collect::<Vec<_>>(),
-        "trials": { "at_least": TRIALS, "at_most": TRIALS, "until": null },
+        "trials": { "at_least": trials, "at_most": trials, "until": null },
         "substitutions": [], "skipped": [], "warnings": [], "goodput": null, "ready_timeout_ns": 1, "request_timeout_ns": 1,
         "expectations": [{ "metric": "ttft", "engine": ENGINES[0], "relative-to": ENGINES[1], "at-most": 0.5 }]
     })

@@ -1,5 +1,7 @@
 //! From a run's facts to its analysis: the order in which things are made known.
 
+use rayon::prelude::*;
+
 use crate::{
     agreement,
     analysis::TurnHealth,
@@ -16,8 +18,9 @@ use crate::{
 pub fn analyse(data: &RunData) -> Analysis {
     let facts = Facts::new(data);
     let client = client::health(&facts);
-    let experiments: Vec<ExperimentAnalysis> = facts
-        .experiment_ids()
+    let ids: Vec<u32> = facts.experiment_ids().collect();
+    let experiments: Vec<ExperimentAnalysis> = ids
+        .into_par_iter()
         .filter_map(|experiment| experiment_analysis(&facts, experiment, &client.turns))
         .collect();
     let headline = headline::rows(&facts, &experiments);

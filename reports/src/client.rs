@@ -22,7 +22,7 @@ pub(crate) fn health(facts: &Facts<'_>) -> ClientHealth {
         cpu_ns: record.map(|record| record.cpu_ns),
         peak_rss_bytes: record.and_then(|record| record.peak_rss_bytes),
         lateness: stats::summary(&lateness),
-        lateness_ecdf: stats::ecdf(lateness),
+        lateness_ecdf: stats::ecdf(&lateness),
         ttft_error: stats::summary(&sorted(requests.iter().filter_map(metrics::ttft_error_s))),
         reconnects: requests
             .iter()

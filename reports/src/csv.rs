@@ -1,12 +1,16 @@
 //! `requests.csv`: the predecessor's ten columns first, under their names and in their units; all scalar fields of a row after them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    io::{self, Write},
+    ops::Range,
+};
 
-use polars::prelude::*;
+use rayon::prelude::*;
 use schemas::sample::Sample;
 
 use crate::{
-    columns::scalar_columns,
+    columns::{self, Field},
     frame::{Frame, Request},
     metrics,
 };
@@ -29,52 +33,130 @@ pub const PREDECESSOR: [&str; 10] = [
 const SAMPLING_SLACK_NS: u64 = 200_000_000;
 const BYTES_PER_MIB: u64 = 1 << 20;
 
-/// The table behind `requests.csv`.
+/// Rows of one piece of text, which one core makes.
+const PIECE_ROWS: usize = 8192;
+/// Pieces that are made before they are written: enough for every core, and not much memory.
+const PIECES: usize = 16;
+
+/// Writes `requests.csv`.
 ///
 /// `timestamp` is the planned time in s since the first request of the same `expr_id` on the same engine, because engines are asked in turn and each
 /// follows the same schedule; `gpu_memory` is a JSON object of each device's peak in MiB within that turn, `{}` without a device.
-pub(crate) fn table(frame: &Frame, samples: &[Sample]) -> PolarsResult<DataFrame> {
-    let requests = &frame.requests;
-    let turns = turns(requests);
-    let devices = device_memory(&turns, samples);
-    let key = |request: &Request| (request.expr_id, request.engine_id);
-    let number = |name: &str, value: fn(&Request) -> u32| {
-        Column::new(name.into(), requests.iter().map(value).collect::<Vec<_>>())
-    };
-    let metric = |name: &str, value: fn(&Request) -> Option<f64>| {
-        Column::new(name.into(), requests.iter().map(value).collect::<Vec<_>>())
-    };
-    let timestamps: Vec<f64> = requests
-        .iter()
-        .map(|request| {
-            let start = turns
-                .get(&key(request))
-                .map_or(request.intended_ns, |turn| turn.0);
-            (request.intended_ns - start) as f64 / 1e9
-        })
-        .collect();
-    let memory: Vec<&str> = requests
-        .iter()
-        .map(|request| devices.get(&key(request)).map_or("{}", String::as_str))
-        .collect();
-    let mut columns = vec![
-        number("expr_id", |request| request.expr_id),
-        Column::new("timestamp".into(), timestamps),
-        number("engine_id", |request| request.engine_id),
-        number("request_id", |request| request.request_id),
-        metric("TTFT", metrics::ttft_s),
-        metric("throughput", metrics::throughput),
-        metric("latency", metrics::latency_s),
-        number("context_len", |request| request.context_tokens),
-        number("query_len", |request| request.query_tokens),
-        Column::new("gpu_memory".into(), memory),
-    ];
-    columns.extend(
-        scalar_columns(frame)
+///
+/// # Errors
+/// The text cannot be written.
+pub(crate) fn write(frame: &Frame, samples: &[Sample], to: &mut impl Write) -> io::Result<()> {
+    let turns = turns(&frame.requests);
+    let lines = Lines {
+        frame,
+        devices: device_memory(&turns, samples),
+        turns,
+        rest: columns::fields()
             .into_iter()
-            .filter(|column| !PREDECESSOR.contains(&column.name().as_str())),
-    );
-    DataFrame::new(frame.len(), columns)
+            .filter(|(name, _)| !PREDECESSOR.contains(name))
+            .collect(),
+    };
+    let names = PREDECESSOR
+        .into_iter()
+        .chain(lines.rest.iter().map(|(name, _)| *name));
+    writeln!(to, "{}", names.collect::<Vec<_>>().join(","))?;
+    for from in (0..frame.len()).step_by(PIECE_ROWS * PIECES) {
+        let pieces: Vec<Vec<u8>> = (0..PIECES)
+            .into_par_iter()
+            .map(|piece| {
+                let first = from + piece * PIECE_ROWS;
+                lines.text(first..(first + PIECE_ROWS).min(frame.len()))
+            })
+            .collect();
+        pieces.iter().try_for_each(|piece| to.write_all(piece))?;
+    }
+    Ok(())
+}
+
+/// What a row's line is made of.
+struct Lines<'a> {
+    frame: &'a Frame,
+    turns: HashMap<(u32, u32), (u64, u64)>,
+    devices: HashMap<(u32, u32), String>,
+    /// The columns after the predecessor's.
+    rest: Vec<(&'static str, Field)>,
+}
+
+impl Lines<'_> {
+    fn text(&self, rows: Range<usize>) -> Vec<u8> {
+        let mut text = Vec::with_capacity(rows.len() * 400);
+        for index in rows {
+            self.line(&mut text, index);
+        }
+        text
+    }
+
+    fn line(&self, text: &mut Vec<u8>, index: usize) {
+        let request = &self.frame.requests[index];
+        let key = (request.expr_id, request.engine_id);
+        let start = self
+            .turns
+            .get(&key)
+            .map_or(request.intended_ns, |turn| turn.0);
+        let whole = |text: &mut Vec<u8>, value: u32| number(text, Some(u64::from(value)));
+        whole(text, request.expr_id);
+        real(text, Some((request.intended_ns - start) as f64 / 1e9));
+        whole(text, request.engine_id);
+        whole(text, request.request_id);
+        real(text, metrics::ttft_s(request));
+        real(text, metrics::throughput(request));
+        real(text, metrics::latency_s(request));
+        whole(text, request.context_tokens);
+        whole(text, request.query_tokens);
+        let devices = self.devices.get(&key).map_or("{}", String::as_str);
+        words(text, Some(devices));
+        for (_, field) in &self.rest {
+            match field {
+                Field::U32(find) => number(text, find(request).map(u64::from)),
+                Field::U64(find) => number(text, find(request)),
+                Field::Text(find) => words(text, find(self.frame, index)),
+            }
+        }
+        // The last cell's comma ends the line instead.
+        if let Some(last) = text.last_mut() {
+            *last = b'\n';
+        }
+    }
+}
+
+/// A cell with a whole number and its comma; empty where it is missing.
+fn number(text: &mut Vec<u8>, value: Option<u64>) {
+    if let Some(value) = value {
+        // Writing to memory cannot fail.
+        let _ = serde_json::to_writer(&mut *text, &value);
+    }
+    text.push(b',');
+}
+
+/// A cell with a real number, in as few digits as read back to the same number.
+fn real(text: &mut Vec<u8>, value: Option<f64>) {
+    if let Some(value) = value {
+        let _ = serde_json::to_writer(&mut *text, &value);
+    }
+    text.push(b',');
+}
+
+/// A cell with words, in quotes where it has to be; an empty text is told from a missing one by them.
+fn words(text: &mut Vec<u8>, value: Option<&str>) {
+    if let Some(value) = value {
+        let quoted = value.is_empty()
+            || value
+                .bytes()
+                .any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r'));
+        if quoted {
+            text.push(b'"');
+            text.extend_from_slice(value.replace('"', "\"\"").as_bytes());
+            text.push(b'"');
+        } else {
+            text.extend_from_slice(value.as_bytes());
+        }
+    }
+    text.push(b',');
 }
 
 /// First intended and last known stamp of each (expr_id, engine_id).
@@ -137,4 +219,34 @@ pub(crate) fn is_device(subject: &str) -> bool {
     subject.strip_prefix("gpu-").is_some_and(|number| {
         !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cell(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut text = Vec::new();
+        write(&mut text);
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn cells_read_back() {
+        assert_eq!(cell(|text| number(text, Some(0))), "0,");
+        assert_eq!(
+            cell(|text| number(text, Some(u64::MAX))),
+            "18446744073709551615,"
+        );
+        assert_eq!(cell(|text| number(text, None)), ",");
+        assert_eq!(cell(|text| real(text, Some(0.1))), "0.1,");
+        assert_eq!(cell(|text| real(text, Some(2.0))), "2.0,");
+        assert_eq!(cell(|text| words(text, Some("plain"))), "plain,");
+        assert_eq!(
+            cell(|text| words(text, Some(r#"{"a": 1}"#))),
+            r#""{""a"": 1}","#
+        );
+        assert_eq!(cell(|text| words(text, Some(""))), "\"\",");
+        assert_eq!(cell(|text| words(text, None)), ",");
+    }
 }

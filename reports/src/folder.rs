@@ -3,15 +3,13 @@
 use std::{
     fs::{self, File},
     io::{self, BufWriter, Write},
-    num::NonZeroUsize,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
 use polars::prelude::*;
 use polars_io::{
-    SerReader, SerWriter,
-    csv::write::CsvWriter,
+    SerReader,
     parquet::{
         read::ParquetReader,
         write::{KeyValueMetadata, ParquetCompression, ParquetWriter},
@@ -31,9 +29,6 @@ use crate::{
     journal::{self, JournalEnd, JournalError},
     sensors,
 };
-
-/// Rows that are turned into CSV text at once.
-const CSV_BATCH_ROWS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(16_383);
 
 /// Why a run folder cannot be read or finished.
 #[derive(Debug, thiserror::Error)]
@@ -275,12 +270,8 @@ pub fn write_tables(folder: &Path, data: &RunData, stale: bool) -> Result<(), Fo
         write_table(folder, "counters", sensors::counters_table(&data.counters))?;
     }
     if stale || !csv_path.exists() {
-        let mut table = csv::table(&data.frame, &data.samples)
-            .map_err(|source| table_error(&csv_path)(source.into()))?;
         replace(&csv_path, |file| {
-            CsvWriter::new(file)
-                .with_batch_size(CSV_BATCH_ROWS)
-                .finish(&mut table)
+            Ok(csv::write(&data.frame, &data.samples, file)?)
         })?;
     }
     Ok(())
@@ -348,15 +339,21 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, FolderError> {
         source,
     };
     // The format comes first: a file of another one need not have this one's fields.
-    let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(json)?;
-    let format = value.get("format").cloned().unwrap_or_default();
+    let Header { format } = serde_json::from_slice(&bytes).map_err(json)?;
     if format.as_u64() != Some(u64::from(FORMAT)) {
         return Err(FolderError::Format {
             path: path.to_owned(),
             found: format.to_string(),
         });
     }
-    serde_json::from_value(value).map_err(json)
+    serde_json::from_slice(&bytes).map_err(json)
+}
+
+/// What every JSON file of a run says before anything else is read of it.
+#[derive(Debug, serde::Deserialize)]
+struct Header {
+    #[serde(default)]
+    format: serde_json::Value,
 }
 
 fn modified(path: &Path) -> Result<Option<SystemTime>, FolderError> {

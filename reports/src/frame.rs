@@ -10,6 +10,8 @@ use schemas::{
     scenario::Phase,
 };
 
+use crate::texts::Texts;
+
 /// One request's facts; the fields are those of [`Row`] without its texts and event offsets.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Request {
@@ -95,11 +97,11 @@ pub struct Frame {
     /// Where in `offsets_ns` each request's offsets end.
     offset_ends: Vec<usize>,
     /// Hash of the text as written, where there is one.
-    pub text_hashes: Vec<Option<String>>,
+    pub text_hashes: Texts,
     /// `finish_reason` as the engine gave it.
-    pub finish_reasons: Vec<Option<String>>,
+    pub finish_reasons: Texts,
     /// Generated texts; where they were not read it is empty.
-    pub texts: Vec<Option<String>>,
+    pub texts: Texts,
     /// Reasons in words by index of the request.
     pub details: BTreeMap<usize, String>,
     /// Engine names by `engine_id`.
@@ -115,9 +117,9 @@ impl Frame {
         }
         self.engine_names.entry(row.engine_id).or_insert(row.engine);
         self.push_offsets(&row.event_offsets_ns);
-        self.text_hashes.push(row.text_hash);
-        self.finish_reasons.push(row.finish_reason);
-        self.texts.push(row.text);
+        self.text_hashes.push(row.text_hash.as_deref());
+        self.finish_reasons.push(row.finish_reason.as_deref());
+        self.texts.push(row.text.as_deref());
         self.requests.push(Request {
             expr_id: row.expr_id,
             experiment: row.experiment,
@@ -170,6 +172,12 @@ impl Frame {
         self.offset_ends.push(self.offsets_ns.len());
     }
 
+    /// Takes the offsets of all requests at once: one after another, and where those of each end.
+    pub(crate) fn set_offsets(&mut self, offsets_ns: Vec<u64>, ends: Vec<usize>) {
+        self.offsets_ns = offsets_ns;
+        self.offset_ends = ends;
+    }
+
     /// How many requests.
     pub fn len(&self) -> usize {
         self.requests.len()
@@ -198,7 +206,7 @@ impl Frame {
 
     /// The text of a request, where it is known.
     pub fn text(&self, index: usize) -> Option<&str> {
-        self.texts.get(index)?.as_deref()
+        self.texts.get(index)
     }
 }
 

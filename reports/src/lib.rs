@@ -32,15 +32,18 @@ pub mod pdf;
 mod phrase;
 mod report;
 mod resources;
+mod rising;
 mod sensors;
 mod series;
 pub mod several;
 pub mod stats;
 mod terminal;
 mod text_table;
+mod texts;
 pub mod validity;
 mod values;
 pub mod verdict;
 
 pub use analyse::analyse;
 pub use report::{ReportError, Reported, finish, report};
+pub use texts::Texts;

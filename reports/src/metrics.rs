@@ -41,12 +41,17 @@ pub fn ttft_from_intended_s(request: &Request) -> Option<f64> {
     between(Some(request.intended_ns), request.first_content_ns)
 }
 
-/// Inter-token latency in s: the gaps between a request's successive content events, one value a gap.
-pub fn itl_s(frame: &Frame, index: usize) -> impl Iterator<Item = f64> + '_ {
+/// Inter-token latency in ns: the gaps between a request's successive content events, one value a gap.
+pub fn itl_ns(frame: &Frame, index: usize) -> impl Iterator<Item = u64> + '_ {
     frame
         .event_offsets_ns(index)
         .windows(2)
-        .map(|pair| (pair[1] as f64 - pair[0] as f64) / NS_PER_S)
+        .map(|pair| pair[1].saturating_sub(pair[0]))
+}
+
+/// Inter-token latency in s.
+pub fn itl_s(frame: &Frame, index: usize) -> impl Iterator<Item = f64> + '_ {
+    itl_ns(frame, index).map(|gap| gap as f64 / NS_PER_S)
 }
 
 /// Time per output token in s: (last − first) / (output tokens − tokens in the first event).

@@ -77,8 +77,16 @@ pub(crate) fn read(folder: &Path) -> Result<Analysis, ReportError> {
 /// As [`finish`].
 pub fn report(folder: &Path) -> Result<Reported, ReportError> {
     let (data, stale) = RunFolder::open(folder)?.read()?;
-    folder::write_tables(folder, &data, stale)?;
-    let analysis = analyse(&data);
+    // Neither needs the other, and both are long in a large run.
+    let analysis = std::thread::scope(|scope| {
+        // On a thread of its own, because it waits for the disk.
+        let written = scope.spawn(|| folder::write_tables(folder, &data, stale));
+        let analysis = analyse(&data);
+        match written.join() {
+            Ok(written) => written.map(|()| analysis),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })?;
     folder::write_text(&folder.join("summary.md"), &markdown::text(&analysis))?;
     let path = folder.join("junit.xml");
     match junit::text(&analysis) {

@@ -13,9 +13,10 @@ use crate::{
         CounterDelta, Distribution, EngineResult, MetricEstimate, Outcomes, Ratio, RequestPoint,
     },
     facts::Facts,
-    metrics,
+    metrics, rising,
     stats::{self, Estimate},
-    values::{self, Comparison, TrialValues},
+    values::{self, Comparison},
+    verdict::measure::PerTrial,
 };
 
 /// What an engine's rows in an experiment say.
@@ -203,92 +204,93 @@ fn spread(
     experiment: u32,
     engine_id: u32,
 ) -> (Vec<MetricEstimate>, Vec<Distribution>) {
+    let kinds = measured_by_kind(facts, experiment, engine_id);
     let mut estimates = Vec::new();
     let mut distributions = Vec::new();
     for metric in values::OF_REQUESTS {
-        let mut all = BTreeMap::<u32, Vec<f64>>::new();
+        let mut all = BTreeMap::<u32, Vec<Vec<f64>>>::new();
+        let mut of_kinds = Vec::new();
         for (kind, requests) in values::KINDS {
-            let trials = values::by_trial(facts, experiment, engine_id, metric, |request| {
-                request.kind == kind
-            });
-            if trials.is_empty() {
+            let Some(trials) = kinds.get(&kind) else {
+                continue;
+            };
+            let mut medians = PerTrial::new();
+            for (trial, rows) in trials {
+                let sorted = values::sorted(facts.frame(), metric, rows.iter().copied());
+                if let Some(median) = values::statistic(&sorted, Statistic::Median) {
+                    medians.push((*trial, median));
+                    all.entry(*trial).or_default().push(sorted);
+                }
+            }
+            if medians.is_empty() {
                 continue;
             }
-            for trial in &trials {
-                all.entry(trial.trial)
-                    .or_default()
-                    .extend_from_slice(&trial.sorted);
-            }
-            add(metric, requests, trials, &mut estimates, &mut distributions);
+            estimates.extend(estimate(metric, requests, medians));
+            let rows = trials.iter().flat_map(|(_, rows)| rows).copied();
+            let sorted = values::sorted(facts.frame(), metric, rows);
+            distributions.extend(distribution(metric, requests, &sorted));
+            of_kinds.push(sorted);
         }
-        let all: Vec<TrialValues> = all
-            .into_iter()
-            .map(|(trial, sorted)| TrialValues {
-                trial,
-                sorted: in_order(sorted),
-            })
+        let medians: PerTrial = all
+            .iter()
+            .filter_map(|(trial, kinds)| Some((*trial, rising::middle(kinds)?)))
             .collect();
-        if !all.is_empty() {
-            add(
-                metric,
-                Requests::All,
-                all,
-                &mut estimates,
-                &mut distributions,
-            );
+        if !medians.is_empty() {
+            estimates.extend(estimate(metric, Requests::All, medians));
+            let sorted = rising::merged(of_kinds);
+            distributions.extend(distribution(metric, Requests::All, &sorted));
         }
     }
     (estimates, distributions)
 }
 
-fn add(
-    metric: Metric,
-    requests: Requests,
-    trials: Vec<TrialValues>,
-    estimates: &mut Vec<MetricEstimate>,
-    distributions: &mut Vec<Distribution>,
-) {
-    let per_trial: Vec<(u32, f64)> = trials
-        .iter()
-        .filter_map(|trial| {
-            Some((
-                trial.trial,
-                values::statistic(&trial.sorted, Statistic::Median)?,
-            ))
-        })
-        .collect();
-    let unit = metrics::unit(metric);
-    if let Some(estimate) = values::mean_of(&per_trial) {
-        estimates.push(MetricEstimate {
-            metric,
-            requests,
-            statistic: Statistic::Median,
-            unit,
-            estimate,
-            per_trial,
-        });
+/// Row numbers by trial.
+type RowsByTrial = Vec<(u32, Vec<usize>)>;
+
+/// The rows that enter statistics, by kind of request.
+fn measured_by_kind(
+    facts: &Facts<'_>,
+    experiment: u32,
+    engine_id: u32,
+) -> BTreeMap<RequestKind, RowsByTrial> {
+    let requests = &facts.frame().requests;
+    let mut kinds = BTreeMap::<RequestKind, RowsByTrial>::new();
+    for (trial, turn) in facts.turns(experiment, engine_id) {
+        for &index in turn {
+            let request = &requests[index];
+            if !metrics::measured(request) {
+                continue;
+            }
+            let trials = kinds.entry(request.kind).or_default();
+            match trials.last_mut() {
+                Some((last, rows)) if *last == trial => rows.push(index),
+                _ => trials.push((trial, vec![index])),
+            }
+        }
     }
-    let sorted = in_order(
-        trials
-            .into_iter()
-            .flat_map(|trial| trial.sorted)
-            .collect::<Vec<_>>(),
-    );
-    if let Some(summary) = stats::summary(&sorted) {
-        distributions.push(Distribution {
-            metric,
-            requests,
-            unit,
-            summary,
-            ecdf: stats::ecdf(sorted),
-        });
-    }
+    kinds
 }
 
-/// Sorts what consists of few rising runs: the stable sort merges them.
-fn in_order(mut values: Vec<f64>) -> Vec<f64> {
-    values.sort_by(f64::total_cmp);
-    values
+/// The estimate of each trial's median.
+fn estimate(metric: Metric, requests: Requests, per_trial: PerTrial) -> Option<MetricEstimate> {
+    Some(MetricEstimate {
+        metric,
+        requests,
+        statistic: Statistic::Median,
+        unit: metrics::unit(metric),
+        estimate: values::mean_of(&per_trial)?,
+        per_trial,
+    })
+}
+
+fn distribution(metric: Metric, requests: Requests, sorted: &[f64]) -> Option<Distribution> {
+    Some(Distribution {
+        metric,
+        requests,
+        unit: metrics::unit(metric),
+        summary: stats::summary(sorted)?,
+        ecdf: stats::ecdf(sorted),
+    })
 }
 
 /// Counters of an engine and its sidecars that moved during its turns; buckets of histograms are left to `counters.parquet`.

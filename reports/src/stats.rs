@@ -102,8 +102,19 @@ pub fn tail_quantile(sorted: &[f64], p: f64) -> Option<f64> {
 
 /// The median; `None` without values. Changes the order of the values.
 pub fn median(values: &mut [f64]) -> Option<f64> {
-    values.sort_unstable_by(f64::total_cmp);
-    quantile(values, 0.5)
+    let middle = values.len() / 2;
+    if values.is_empty() {
+        return None;
+    }
+    // The two values around the middle are all that counts.
+    let even = values.len().is_multiple_of(2);
+    let (below, upper, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
+    let upper = *upper;
+    let lower = below.iter().copied().max_by(f64::total_cmp);
+    match lower.filter(|_| even) {
+        Some(lower) => quantile(&[lower, upper], 0.5),
+        None => Some(upper),
+    }
 }
 
 /// The arithmetic mean; `None` without values.
@@ -130,12 +141,12 @@ pub fn summary(sorted: &[f64]) -> Option<Summary> {
 }
 
 /// The values for an ECDF: all of them, or [`ECDF_POINTS`] quantiles at even steps where there are more.
-pub fn ecdf(sorted: Vec<f64>) -> Vec<f64> {
+pub fn ecdf(sorted: &[f64]) -> Vec<f64> {
     if sorted.len() <= ECDF_POINTS {
-        return sorted;
+        return sorted.to_vec();
     }
     (0..ECDF_POINTS)
-        .filter_map(|step| quantile(&sorted, step as f64 / (ECDF_POINTS - 1) as f64))
+        .filter_map(|step| quantile(sorted, step as f64 / (ECDF_POINTS - 1) as f64))
         .collect()
 }
 

@@ -7,8 +7,8 @@ use schemas::{
 
 use crate::{
     facts::Facts,
-    frame::Request,
-    metrics,
+    frame::{Frame, Request},
+    metrics, rising,
     stats::{self, Estimate},
 };
 
@@ -51,21 +51,28 @@ pub(crate) fn by_trial(
                 let request = &frame.requests[index];
                 metrics::measured(request) && keep(request)
             });
-            let mut values: Vec<f64> = match metric {
-                Metric::Itl => kept
-                    .flat_map(|index| metrics::itl_s(frame, index))
-                    .collect(),
-                _ => kept
-                    .filter_map(|index| metrics::value(metric, &frame.requests[index]))
-                    .collect(),
-            };
-            values.sort_unstable_by(f64::total_cmp);
-            (!values.is_empty()).then_some(TrialValues {
-                trial,
-                sorted: values,
-            })
+            let sorted = sorted(frame, metric, kept);
+            (!sorted.is_empty()).then_some(TrialValues { trial, sorted })
         })
         .collect()
+}
+
+/// A metric's values of some requests in rising order.
+pub(crate) fn sorted(
+    frame: &Frame,
+    metric: Metric,
+    requests: impl Iterator<Item = usize>,
+) -> Vec<f64> {
+    if metric == Metric::Itl {
+        let mut gaps_ns = Vec::new();
+        requests.for_each(|index| gaps_ns.extend(metrics::itl_ns(frame, index)));
+        return rising::seconds(gaps_ns);
+    }
+    let mut values: Vec<f64> = requests
+        .filter_map(|index| metrics::value(metric, &frame.requests[index]))
+        .collect();
+    rising::sort(&mut values);
+    values
 }
 
 /// A statistic of values in rising order; `None` without values, and for a quantile that so few values cannot tell.

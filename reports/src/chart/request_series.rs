@@ -155,15 +155,17 @@ impl RequestSeries {
 
     /// By request number: the median over the trials that have a value, and whether the request is cold.
     fn across_trials(&self) -> Vec<(u32, Option<f64>, bool)> {
-        let mut by_number: BTreeMap<u32, (Vec<f64>, bool)> = BTreeMap::new();
-        for point in self.trials.iter().flatten() {
-            let (values, cold) = by_number.entry(point.number).or_default();
-            values.extend(point.value);
-            *cold |= point.cold;
-        }
-        by_number
-            .into_iter()
-            .map(|(number, (values, cold))| (number, median(values), cold))
+        let mut points: Vec<&RequestPoint> = self.trials.iter().flatten().collect();
+        points.sort_by_key(|point| point.number);
+        points
+            .chunk_by(|one, other| one.number == other.number)
+            .map(|points| {
+                (
+                    points[0].number,
+                    median(points.iter().filter_map(|point| point.value)),
+                    points.iter().any(|point| point.cold),
+                )
+            })
             .collect()
     }
 }

@@ -16,6 +16,8 @@ mod view;
 mod warnings;
 mod words;
 
+use rayon::prelude::*;
+
 use crate::{
     analysis::{Analysis, State},
     block::{Chip, Document, Page, Shape},
@@ -65,8 +67,10 @@ pub fn document(analysis: &Analysis) -> Document {
         client::pages,
         warnings::pages,
     ];
+    // Each is long in a large run, and none needs another.
+    let parts: Vec<Pages> = parts.par_iter().map(|part| part(&view)).collect();
     for part in parts {
-        match part(&view) {
+        match part {
             Ok(more) => pages.extend(more),
             Err(missing) => left_out.push(missing),
         }

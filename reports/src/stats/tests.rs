@@ -95,7 +95,7 @@ proptest! {
         for value in [found.p10, found.p25, found.median, found.p75, found.mean].into_iter().chain(found.p90).chain(found.p95).chain(found.p99) {
             prop_assert!(inside(value));
         }
-        let points = ecdf(values.clone());
+        let points = ecdf(&values);
         prop_assert!(points.windows(2).all(|pair| pair[0] <= pair[1]));
     }
 

@@ -290,7 +290,7 @@ pub(crate) fn analysis(spec: &Spec) -> Analysis {
             cpu_ns: Some(4_310_000_000),
             peak_rss_bytes: Some(61_000_000),
             lateness: stats::summary(&lateness),
-            lateness_ecdf: stats::ecdf(lateness.clone()),
+            lateness_ecdf: stats::ecdf(&lateness),
             ttft_error: None,
             reconnects: 2,
             overhead_s: Some(1.84),

@@ -143,7 +143,7 @@ pub(super) fn summarise(engine: &mut EngineResult, trials: u32) {
                     requests,
                     unit,
                     summary,
-                    ecdf: stats::ecdf(values),
+                    ecdf: stats::ecdf(&values),
                 });
             }
         }
