@@ -441,7 +441,10 @@ fn every_word_has_another() {
     for character in (b'!'..=b'~').map(char::from) {
         let kept = matches!(character, '"' | '\\');
         assert_eq!(another(character) == character, kept, "{character}");
-        assert!(kept || !matches!(another(character), '"' | '\\'), "{character}");
+        assert!(
+            kept || !matches!(another(character), '"' | '\\'),
+            "{character}"
+        );
     }
 }
 
