@@ -2,12 +2,12 @@
 # Measures how long a report on very many requests takes: from Parquet to CSV and the whole PDF, beside the method of lmcache-tests (pandas and
 # matplotlib) on the same rows. Two engines, ten context lengths, so 20 × TRIALS turns. lmcache-tests draws two pages for each context length and trial,
 # ours does not draw more for more trials, so the ratio depends on how the requests are spread.
-# Usage: ci/bench-report.sh [REQUESTS=1000000 [TRIALS=5 [AT_LEAST]]]    fails when ours is not AT_LEAST times as fast
+# Usage: ci/bench-report.sh [REQUESTS=1000000 [TRIALS=50 [AT_LEAST]]]    fails when ours is not AT_LEAST times as fast
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 requests=${1:-1000000}
-trials=${2:-5}
+trials=${2:-50}
 at_least=${3:-0}
 pins=(pandas==2.3.3 matplotlib==3.10.7)
 venv="${KVBENCH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kvbench}/bench-report-$(printf '%s ' "${pins[@]}" | sha256sum | cut -c1-12)"

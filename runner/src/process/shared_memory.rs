@@ -71,13 +71,11 @@ impl SharedMemoryWatch {
         while matches!(appeared.try_read(&mut events), Ok(1..)) {}
     }
 
-    /// Looks which new files the given processes hold, and returns those not seen before.
+    /// Looks which new files the given processes hold, and returns those not seen before. One that was given another name is new: semaphores of glibc
+    /// are made under a passing name.
     pub(super) fn observe(&mut self, pids: &[i32]) -> Vec<SharedFile> {
         let mut unknown = files(&self.folder);
-        unknown.retain(|file| {
-            !self.before.contains(&file.inode)
-                && !self.owned.iter().any(|owned| owned.inode == file.inode)
-        });
+        unknown.retain(|file| !self.before.contains(&file.inode) && !self.owned.contains(file));
         if unknown.is_empty() {
             return unknown;
         }
@@ -246,6 +244,21 @@ mod tests {
             (Vec::new(), Vec::new())
         );
         assert!(folder.path().join("old").exists() && folder.path().join("foreign").exists());
+    }
+
+    #[test]
+    fn a_file_that_was_seen_under_a_passing_name_is_removed_under_its_last() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut watch = SharedMemoryWatch::unwoken(folder.path());
+        let [passing, last] = ["passing", "last"].map(|name| folder.path().join(name));
+        let held = File::create(&passing).expect("a file");
+        assert_eq!(watch.observe(&[own_pid()]).len(), 1);
+        fs::hard_link(&passing, &last).expect("a link");
+        fs::remove_file(&passing).expect("gone");
+        assert_eq!(watch.observe(&[own_pid()]).len(), 1);
+        drop(held);
+        let removed = remove_unused(folder.path(), watch.owned());
+        assert_eq!(removed, (vec!["last".to_owned()], Vec::new()));
     }
 
     #[test]

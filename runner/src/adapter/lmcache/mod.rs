@@ -19,7 +19,7 @@ pub(super) const ENVIRONMENT: [(&str, &str); 2] = [
 
 /// What LMCache logs when it serves without ever caching, or has lost its place of storage. It stays "healthy" all the while.
 pub(super) const TELLTALES: [&str; 4] = [
-    "No supported",
+    "No supported cpu connector",
     "degraded mode",
     "Failed to connect",
     "Failed to store",
