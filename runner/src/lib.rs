@@ -24,5 +24,6 @@ pub mod prompt;
 pub mod read;
 pub mod record;
 pub mod run;
+pub mod sharing;
 pub mod telemetry;
 pub mod versions;
