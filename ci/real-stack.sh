@@ -42,4 +42,4 @@ for scenario in "${scenarios[@]}"; do
 done
 [ "$worst" -eq 0 ] || exit "$worst"
 
-[ -z "$disturb" ] || KVBENCH_REAL_STACK=1 cargo test --release --workspace --locked --test end_to_end real_vllm -- --nocapture
+[ -z "$disturb" ] || KVBENCH_REAL_STACK=1 cargo test --release --workspace --locked --test end_to_end real_stack -- --nocapture

@@ -9,7 +9,7 @@ use schemas::{
     plan::{Happened, Model, Skipped, Substitution, Tier},
     profile::Residency,
     row::{Outcome, RequestKind},
-    scenario::{Metric, Requests, Statistic},
+    scenario::{Metric, Phase, Requests, Statistic},
 };
 use serde::Serialize;
 
@@ -198,6 +198,8 @@ pub struct HeadlineRow {
     pub context_tokens: u32,
     /// The engine.
     pub engine_id: u32,
+    /// Which of its requests, where an event happened: what comes before it and what comes after are two answers.
+    pub phase: Option<Phase>,
     /// Which requests `warm` is about: `reused`, or `grown`, `batched`, where the workload has no reused ones.
     pub warm_requests: Requests,
     /// TTFT of cold requests.

@@ -2,14 +2,16 @@
 
 use schemas::{
     plan::Tier,
-    scenario::{Metric, Requests},
+    scenario::{Metric, Phase, Requests},
 };
 
 use crate::{
     analysis::{Answer, ExperimentAnalysis, HeadlineRow, State, Unit},
     facts::Facts,
+    metrics,
     number::{count, counted, significant},
-    phrase::quantity,
+    phrase::{self, quantity},
+    series,
     stats::Estimate,
     values::Comparison,
 };
@@ -29,6 +31,7 @@ pub(crate) fn answer(
     let chosen = longest(candidates().filter(|row| Some(row.engine_id) == wanted))
         .or_else(|| longest(candidates()));
     match chosen {
+        Some(row) if row.phase.is_some() => of_event(facts, headline, row),
         Some(row) => of_row(facts, experiments, row),
         None => Answer {
             sentence: none(facts, experiments),
@@ -102,6 +105,65 @@ enum Than {
     Engine(String),
     /// Its own cold requests.
     OwnCold,
+}
+
+/// What an event did: what was so before it, and what of the requests after it.
+fn of_event(facts: &Facts<'_>, headline: &[HeadlineRow], row: &HeadlineRow) -> Answer {
+    let (experiment, engine) = (row.experiment, row.engine_id);
+    let of = |phase: Phase| {
+        headline.iter().find(|other| {
+            (other.experiment, other.engine_id, other.phase) == (experiment, engine, Some(phase))
+        })
+    };
+    let mut events = facts.data.events.iter();
+    let event = events.find(|event| (event.experiment, event.engine) == (experiment, engine));
+    let event = event.map_or_else(
+        || "the event".to_owned(),
+        |event| format!("{} was {}", event.target, phrase::done(event.action)),
+    );
+    let found = |row: &HeadlineRow| {
+        let time = phrase::estimate(&row.warm_s?, Unit::Seconds);
+        let cached = row.cached_tokens.zip(row.prompt_tokens);
+        let cached = cached.map_or_else(String::new, |(cached, of)| {
+            format!(", {} of {} tokens cached", count(cached), count(of))
+        });
+        Some(format!("the first token came after {time}{cached}"))
+    };
+    let mut sentence = match of(Phase::BeforeEvent).and_then(found) {
+        Some(before) => format!("Until {event}: {before}. "),
+        None => String::new(),
+    };
+    let later = facts.of_phase(Phase::AfterEvent);
+    let ended = series::completed(&later, experiment, engine, Requests::All);
+    sentence.push_str(&match ended {
+        Some(ended) => format!(
+            "After that {} of {} finished",
+            (ended.value * f64::from(ended.n)).round(),
+            counted(u64::from(ended.n), "request", "requests")
+        ),
+        None => "No request was due after that".to_owned(),
+    });
+    if let Some(after) = of(Phase::AfterEvent).and_then(found) {
+        sentence.push_str(&format!("; {after}"));
+    }
+    let times = later
+        .requests(experiment, engine)
+        .filter_map(|(_, request)| {
+            metrics::measured(request)
+                .then(|| metrics::ttft_s(request))
+                .flatten()
+        });
+    if let Some(longest) = times.reduce(f64::max) {
+        let longest = quantity(longest, Unit::Seconds);
+        sentence.push_str(&format!("; the latest came after {longest}"));
+    }
+    Answer {
+        sentence: format!("{sentence}."),
+        experiment: Some(experiment),
+        engine_id: Some(engine),
+        baseline_id: None,
+        ratio: None,
+    }
 }
 
 fn of_row(facts: &Facts<'_>, experiments: &[ExperimentAnalysis], row: &HeadlineRow) -> Answer {

@@ -301,8 +301,16 @@ fn one(base: &Side<'_>, new: &Side<'_>, wanted: &Wanted, threshold: f64) -> Comp
         }
     };
     let (below, above) = (base.trials(before, wanted), new.trials(after, wanted));
-    compared.base = below.as_ref().ok().and_then(|values| mean_estimate(values));
-    compared.new = above.as_ref().ok().and_then(|values| mean_estimate(values));
+    compared.base = below
+        .as_ref()
+        .ok()
+        .and_then(|values| mean_estimate(values))
+        .map(|found| found.within(0.0, f64::INFINITY));
+    compared.new = above
+        .as_ref()
+        .ok()
+        .and_then(|values| mean_estimate(values))
+        .map(|found| found.within(0.0, f64::INFINITY));
     match (below, above) {
         (Ok(below), Ok(above)) => hold(&mut compared, &below, &above, threshold),
         (below, above) => {

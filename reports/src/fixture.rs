@@ -170,6 +170,7 @@ fn headline(index: u32, times_s: [f64; 3], ratio: Estimate, cached_tokens: u64) 
         label: format!("context {context_tokens}"),
         context_tokens,
         engine_id: 0,
+        phase: None,
         warm_requests: Requests::Reused,
         cold_s: Some(bare(cold)),
         warm_s: Some(estimate(warm, 0.01)),

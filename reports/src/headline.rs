@@ -1,29 +1,75 @@
 //! The headline table: engine × context.
 
-use schemas::scenario::{Metric, Requests};
+use schemas::scenario::{Metric, Phase, Requests};
 
 use crate::{
     analysis::{EngineResult, ExperimentAnalysis, HeadlineRow, State},
     breakeven::median_tokens,
     facts::Facts,
-    metrics,
-    series::over_turns,
+    metrics, phrase,
+    series::{engine_result, share_over_turns},
     stats::Estimate,
+    values::Comparison,
 };
 
-/// One line for each experiment and engine, without the engine that the others are compared with.
+/// One line for each experiment and engine, without the engine that the others are compared with; two where an event happened.
 pub(crate) fn rows(facts: &Facts<'_>, experiments: &[ExperimentAnalysis]) -> Vec<HeadlineRow> {
     let baseline_id = facts.baseline_id();
-    experiments
-        .iter()
-        .flat_map(|experiment| {
-            experiment
-                .engines
+    let happened = !facts.data.events.is_empty();
+    let phases: Vec<(Phase, Facts<'_>)> = [Phase::BeforeEvent, Phase::AfterEvent]
+        .into_iter()
+        .filter(|_| happened)
+        .map(|phase| (phase, facts.of_phase(phase)))
+        .collect();
+    let mut rows = Vec::new();
+    for experiment in experiments {
+        let engines = experiment.engines.iter();
+        for engine in engines.filter(|engine| Some(engine.engine_id) != baseline_id) {
+            let (number, id) = (experiment.experiment, engine.engine_id);
+            let of_phases = phases
                 .iter()
-                .filter(move |engine| Some(engine.engine_id) != baseline_id)
-                .map(move |engine| row(facts, experiment, engine, baseline_id))
-        })
-        .collect()
+                .filter(|(_, facts)| facts.has_rows(number, id))
+                .map(|(phase, facts)| of_phase(facts, *phase, experiment, id, baseline_id));
+            let before = rows.len();
+            rows.extend(of_phases);
+            if rows.len() == before {
+                rows.push(row(facts, experiment, engine, baseline_id));
+            }
+        }
+    }
+    rows
+}
+
+/// The line of one phase's requests, held against all of the baseline's.
+fn of_phase(
+    facts: &Facts<'_>,
+    phase: Phase,
+    experiment: &ExperimentAnalysis,
+    engine_id: u32,
+    baseline_id: Option<u32>,
+) -> HeadlineRow {
+    let number = experiment.experiment;
+    let engine = engine_result(facts, number, engine_id);
+    let row = row(facts, experiment, &engine, baseline_id);
+    let trials = |engine: &EngineResult| {
+        engine
+            .estimate(Metric::Ttft, row.warm_requests)
+            .map(|found| found.per_trial.clone())
+    };
+    let baseline = experiment
+        .engines
+        .iter()
+        .find(|engine| Some(engine.engine_id) == baseline_id);
+    let ratio = baseline.and_then(|baseline| {
+        let comparison = Comparison::of(facts, number, engine_id, baseline.engine_id, Metric::Ttft);
+        comparison.ratio(&trials(&engine)?, &trials(baseline)?)
+    });
+    HeadlineRow {
+        label: format!("{} {}", row.label, phrase::phase(phase)),
+        phase: Some(phase),
+        ratio,
+        ..row
+    }
 }
 
 fn row(
@@ -46,7 +92,7 @@ fn row(
             .find(|engine| engine.engine_id == id)
     });
     let later = |requests: Requests| {
-        over_turns(facts, number, engine.engine_id, |turn| {
+        share_over_turns(facts, number, engine.engine_id, |turn| {
             metrics::cached_fraction(facts.frame(), turn, &experiment.workload, requests)
         })
     };
@@ -55,6 +101,7 @@ fn row(
         label: experiment.label.clone(),
         context_tokens: experiment.context_tokens,
         engine_id: engine.engine_id,
+        phase: None,
         warm_requests,
         cold_s: ttft(engine, Requests::Cold),
         warm_s: ttft(engine, warm_requests),
@@ -78,7 +125,9 @@ fn row(
             request.prompt_tokens
         }),
         state: experiment.state,
-        note: note(facts, experiment, engine),
+        // A failure quotes the log under its first line, which has no room in a table.
+        note: note(facts, experiment, engine)
+            .and_then(|note| note.lines().next().map(str::to_owned)),
     }
 }
 

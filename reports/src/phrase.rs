@@ -1,10 +1,31 @@
 //! Numbers with their units as they stand in sentences and on a terminal: seconds stay seconds, so that two of them compare at a glance.
 
+use schemas::{plan::EventAction, scenario::Phase};
+
 use crate::{
     analysis::Unit,
     number::{decimals, number, significant},
     stats::Estimate,
 };
+
+/// What was done to a process or a tier: “… was killed”.
+pub(crate) fn done(action: EventAction) -> &'static str {
+    match action {
+        EventAction::Restart => "restarted",
+        EventAction::Kill => "killed",
+        EventAction::Pause => "paused",
+        EventAction::Resume => "resumed",
+        EventAction::Corrupt => "corrupted",
+    }
+}
+
+/// Which requests, where an event happened.
+pub(crate) fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::BeforeEvent => "before the event",
+        Phase::AfterEvent => "after the event",
+    }
+}
 
 /// A share as a percentage.
 pub(crate) fn percent(share: f64) -> String {

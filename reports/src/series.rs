@@ -42,7 +42,7 @@ pub(crate) fn engine_result(facts: &Facts<'_>, experiment: u32, engine_id: u32) 
             metrics::wall_throughput(frame, turn)
         }),
         attainment: goodput.and_then(|limits| {
-            over_turns(facts, experiment, engine_id, |turn| {
+            share_over_turns(facts, experiment, engine_id, |turn| {
                 let (good, due) = metrics::attained(frame, turn, limits);
                 (due > 0).then(|| good as f64 / due as f64)
             })
@@ -53,7 +53,7 @@ pub(crate) fn engine_result(facts: &Facts<'_>, experiment: u32, engine_id: u32) 
             })
         }),
         completed: completed(facts, experiment, engine_id, Requests::All).map(|found| found.value),
-        cached_fraction: over_turns(facts, experiment, engine_id, |turn| {
+        cached_fraction: share_over_turns(facts, experiment, engine_id, |turn| {
             metrics::cached_fraction(frame, turn, workload, Requests::All)
         }),
         counters: counters(facts, experiment, engine_id),
@@ -104,7 +104,7 @@ pub(crate) fn completed(
     })
 }
 
-/// The mean over turns of a number that each turn has one of.
+/// The mean over turns of a number that each turn has one of, which is never below 0.
 pub(crate) fn over_turns(
     facts: &Facts<'_>,
     experiment: u32,
@@ -115,7 +115,21 @@ pub(crate) fn over_turns(
         .turns(experiment, engine_id)
         .filter_map(|(_, turn)| number(turn))
         .collect();
-    stats::mean_estimate(&values)
+    stats::mean_estimate(&values).map(|found| found.within(0.0, f64::INFINITY))
+}
+
+/// The mean over turns of a share that each turn has one of. No interval: it is a count of what happened, not a sample's mean.
+pub(crate) fn share_over_turns(
+    facts: &Facts<'_>,
+    experiment: u32,
+    engine_id: u32,
+    share: impl Fn(&[usize]) -> Option<f64>,
+) -> Option<Estimate> {
+    over_turns(facts, experiment, engine_id, share).map(|found| Estimate {
+        low: None,
+        high: None,
+        ..found
+    })
 }
 
 /// Ratios of an engine to another, for every metric and kind of request that both have values of.

@@ -41,6 +41,16 @@ impl Estimate {
         Some((self.low?, self.high?))
     }
 
+    /// The same for values that cannot lie below `low` or above `high`: what of the interval lies there is cut off, and it covers as much of what can be.
+    pub fn within(self, low: f64, high: f64) -> Self {
+        let cut = |end: Option<f64>| end.map(|end| end.clamp(low, high));
+        Self {
+            low: cut(self.low),
+            high: cut(self.high),
+            ..self
+        }
+    }
+
     /// The estimate through a rising function, for example `exp` after a mean of logarithms.
     pub fn map(self, rising: impl Fn(f64) -> f64) -> Self {
         Self {

@@ -3,9 +3,13 @@
 use std::{io::Write as _, path::Path, process::ExitCode};
 
 use reports::exit::Exit;
-use schemas::{profile::Profile, scenario::EngineKind};
+use schemas::{
+    profile::Profile,
+    scenario::{EngineKind, LmcacheMode},
+};
 
 use crate::{
+    compatibility::{self, Connector},
     devices,
     interpreter::{self, Search},
     model_facts,
@@ -109,6 +113,7 @@ fn examine(profile: &Profile, facts: &Facts) -> Vec<Finding> {
             "ci/setup-cpu-stack.sh"
         };
         findings.extend(packages(facts, install));
+        findings.extend(pair(profile, facts, install));
         findings.push(redis(facts, on_devices));
     }
     let model = profile.stand_in.as_ref().or(profile.default_model.as_ref());
@@ -172,6 +177,21 @@ fn packages(facts: &Facts, install: &str) -> Vec<Finding> {
             findings
         }
     }
+}
+
+/// What is known of vLLM and LMCache together; nothing of what ran, or where one of them is missing.
+fn pair(profile: &Profile, facts: &Facts, install: &str) -> Option<Finding> {
+    let versions = facts.versions.as_ref()?.as_ref().ok()?;
+    versions.get("lmcache")?;
+    let connector = match profile.lmcache_mode {
+        Some(LmcacheMode::Multiprocess) => Connector::Server,
+        Some(LmcacheMode::InProcess) | None => Connector::InProcess,
+    };
+    let finding = match compatibility::judge(versions, Some(connector))? {
+        compatibility::Finding::Incompatible(text) => Finding::missing("versions", text, install),
+        compatibility::Finding::Untested(text) => Finding::there("versions", text),
+    };
+    Some(finding)
 }
 
 /// Redis tiers need the server; Valkey, which few hosts have, is only told where it is.

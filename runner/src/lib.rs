@@ -3,6 +3,7 @@
 pub mod adapter;
 pub mod args;
 pub mod clock;
+pub mod compatibility;
 pub mod counters;
 pub mod devices;
 pub mod discover;

@@ -8,7 +8,9 @@ use std::{
 
 use schemas::{plan::Plan, profile::Residency};
 
-use crate::{devices, model_facts, plan::running_engines, versions::Versions};
+use crate::{
+    compatibility::Finding, devices, model_facts, plan::running_engines, versions::Versions,
+};
 
 /// Free space that a run folder needs at least: logs and rows.
 const DISK_ROOM_BYTES: u64 = 200_000_000;
@@ -68,6 +70,15 @@ pub fn interpreter_problems(answers: &BTreeMap<PathBuf, Versions>) -> Vec<String
             Some(format!("{} has no vLLM; {INSTALL}", program.display()))
         }
         Ok(_) => None,
+    });
+    problems.collect()
+}
+
+/// Versions that are known not to work together.
+pub fn version_problems(findings: &[Finding]) -> Vec<String> {
+    let problems = findings.iter().filter_map(|finding| match finding {
+        Finding::Incompatible(text) => Some(format!("{text}; {INSTALL}")),
+        Finding::Untested(_) => None,
     });
     problems.collect()
 }

@@ -1,12 +1,18 @@
 //! A run of the command line: discover → read → plan → preflight → execute → report, each stage's output the next one's only input.
 
-use std::{collections::BTreeMap, io::Write as _, path::PathBuf, process::ExitCode};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write as _,
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use reports::exit::Exit;
 use schemas::{manifest::Ending, plan::Plan};
 
 use crate::{
     args::RunArgs,
+    compatibility::{self, Finding},
     devices,
     discover::{self, DiscoverError},
     execute::{self, Executed, RunInput},
@@ -92,6 +98,12 @@ fn stages(args: &RunArgs) -> Result<Exit, Failed> {
         .collect();
     let versions = asking.finish();
     problems.extend(preflight::interpreter_problems(&versions));
+    let found = plans.iter().map(|planned| {
+        compatibility::findings(&planned.plan, &versions::of_plan(&planned.plan, &versions))
+    });
+    let found: Vec<Vec<Finding>> = found.collect();
+    let of_versions = preflight::version_problems(&found.concat());
+    problems.extend(of_versions.into_iter().collect::<BTreeSet<_>>());
     if !problems.is_empty() {
         let text = problems
             .iter()
@@ -99,7 +111,22 @@ fn stages(args: &RunArgs) -> Result<Exit, Failed> {
             .collect::<String>();
         return Err((Exit::CouldNotRun, format!("{text}nothing was started")));
     }
-    execute_all(args, &loaded, &plans, &sharing, &versions)
+    let warnings: Vec<Vec<String>> = found.into_iter().map(untested).collect();
+    if !args.quiet {
+        for warning in warnings.iter().flatten().collect::<BTreeSet<_>>() {
+            tell(&format!("warning: {warning}"));
+        }
+    }
+    execute_all(args, &loaded, &plans, &sharing, &versions, &warnings)
+}
+
+/// What nobody tried is no reason not to.
+fn untested(findings: Vec<Finding>) -> Vec<String> {
+    let texts = findings.into_iter().filter_map(|finding| match finding {
+        Finding::Untested(text) => Some(text),
+        Finding::Incompatible(_) => None,
+    });
+    texts.collect()
 }
 
 fn files(args: &RunArgs) -> Result<Vec<std::path::PathBuf>, Failed> {
@@ -239,6 +266,7 @@ fn execute_all(
     plans: &[Planned],
     sharing: &[Sharing],
     versions: &BTreeMap<PathBuf, Versions>,
+    warnings: &[Vec<String>],
 ) -> Result<Exit, Failed> {
     let verbosity = match (args.quiet, args.verbose) {
         (true, _) => Verbosity::Quiet,
@@ -256,7 +284,8 @@ fn execute_all(
         })?;
     let mut worst = Exit::AllMet;
     let mut kept: Vec<Kept> = Vec::new();
-    for ((scenario, Planned { plan, profile }), sharing) in loaded.iter().zip(plans).zip(sharing) {
+    let all = loaded.iter().zip(plans).zip(sharing).zip(warnings);
+    for (((scenario, Planned { plan, profile }), sharing), warnings) in all {
         let client_cores = profile.profile.cores.client.clone().unwrap_or_default();
         let input = RunInput {
             loaded: scenario,
@@ -265,6 +294,7 @@ fn execute_all(
             client_cores: &client_cores,
             warm_up: !args.no_warm_up,
             versions: versions::of_plan(plan, versions),
+            warnings,
             outputs: &args.output_dir,
             verbosity,
             sharing,

@@ -1,6 +1,6 @@
 //! An analysis with what every page looks up again and again: engines' marks and names, and which requests are compared.
 
-use schemas::{plan::EventAction, row::RequestKind, scenario::Requests};
+use schemas::{row::RequestKind, scenario::Requests};
 
 use crate::{
     analysis::{Analysis, EngineResult, ExperimentAnalysis, State},
@@ -8,6 +8,7 @@ use crate::{
         style::{EngineMark, engine_marks},
         time::Moment,
     },
+    phrase,
 };
 
 /// Characters of an engine's name in a title at most.
@@ -97,7 +98,7 @@ impl<'a> View<'a> {
     /// What happened to the run's processes although nobody ordered it.
     pub(crate) fn incidents(&self) -> Vec<Moment> {
         let happened = self.analysis.events.iter().map(|event| Moment {
-            label: format!("{} {}", event.target, done(event.action)),
+            label: format!("{} {}", event.target, phrase::done(event.action)),
             at_s: event.at_ns as f64 / 1e9,
         });
         let ends = self
@@ -132,16 +133,5 @@ impl<'a> View<'a> {
     /// Whether a request is drawn as cold.
     pub(crate) fn cold(kind: RequestKind) -> bool {
         kind == RequestKind::Cold
-    }
-}
-
-/// What was done, for a mark in a chart.
-fn done(action: EventAction) -> &'static str {
-    match action {
-        EventAction::Restart => "restarted",
-        EventAction::Kill => "killed",
-        EventAction::Pause => "paused",
-        EventAction::Resume => "resumed",
-        EventAction::Corrupt => "corrupted",
     }
 }

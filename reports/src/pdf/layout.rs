@@ -121,6 +121,22 @@ impl<'a> Flow<'a> {
         }
     }
 
+    /// What has to stand on the sheet of a block's heading: all of a block that is not divided, the beginning of another.
+    fn least_height(&self, block: &Block) -> f32 {
+        match block {
+            Block::Table(_) | Block::Chart(_) | Block::Verbatim(_) => KEEP_WITH_NEXT,
+            whole => {
+                let height = measure(&self.canvas, whole, self.area.width);
+                // What fits no sheet whole is taken apart.
+                if height < sheet::HEIGHT / 2.0 {
+                    height
+                } else {
+                    KEEP_WITH_NEXT
+                }
+            }
+        }
+    }
+
     fn place(&mut self, block: &Block, later: &[Block]) {
         match block {
             Block::Table(table) => {
@@ -215,10 +231,9 @@ impl<'a> Flow<'a> {
             | Block::SmallPrint(_)
             | Block::Chips(_) => {
                 let height = measure(&self.canvas, block, self.area.width);
-                let keep = if matches!(block, Block::Heading(_)) && !later.is_empty() {
-                    KEEP_WITH_NEXT
-                } else {
-                    0.0
+                let keep = match (block, later.first()) {
+                    (Block::Heading(_), Some(next)) => self.least_height(next),
+                    _ => 0.0,
                 };
                 self.make_room(height + keep);
                 draw(

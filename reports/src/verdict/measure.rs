@@ -154,7 +154,7 @@ fn one(
             let workload = facts
                 .experiment(experiment)
                 .map_or("", |experiment| experiment.workload.as_str());
-            series::over_turns(facts, experiment, engine_id, |turn| {
+            series::share_over_turns(facts, experiment, engine_id, |turn| {
                 metrics::cached_fraction(facts.frame(), turn, workload, requests)
             })
             .map(Found::Count)

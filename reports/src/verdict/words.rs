@@ -1,8 +1,8 @@
 //! An expectation in words: `ttft of lmcache at most 0.5 × baseline`.
 
-use schemas::scenario::{Bound, Expect, Metric, Phase, Requests, Statistic};
+use schemas::scenario::{Bound, Expect, Metric, Requests, Statistic};
 
-use crate::{analysis::Unit, metrics, values};
+use crate::{analysis::Unit, metrics, phrase, values};
 
 /// The expectation about one engine as a reader says it; what is usual (median, reused requests) is left out.
 pub(crate) fn text(expect: &Expect, engine: &str, unit: Unit) -> String {
@@ -19,10 +19,8 @@ pub(crate) fn text(expect: &Expect, engine: &str, unit: Unit) -> String {
     if let Some(tier) = &expect.tier {
         text += &format!(" served by {tier}");
     }
-    match expect.phase {
-        Some(Phase::BeforeEvent) => text += " before the event",
-        Some(Phase::AfterEvent) => text += " after the event",
-        None => {}
+    if let Some(phase) = expect.phase {
+        text += &format!(" {}", phrase::phase(phase));
     }
     text += " ";
     text += &bounds(expect);

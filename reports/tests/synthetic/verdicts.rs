@@ -19,6 +19,7 @@ pub(super) fn headline(spec: &Spec, experiments: &[ExperimentAnalysis]) -> Vec<H
                 label: experiment.label.clone(),
                 context_tokens: experiment.context_tokens,
                 engine_id: id as u32,
+                phase: None,
                 warm_requests: Requests::Reused,
                 cold_s: of(id, Requests::Cold),
                 warm_s: of(id, Requests::Reused),

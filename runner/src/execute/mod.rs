@@ -58,6 +58,8 @@ pub struct RunInput<'a> {
     pub warm_up: bool,
     /// Versions of what the engines are made of.
     pub versions: indexmap::IndexMap<String, String>,
+    /// What a reader of the report has to know of them.
+    pub warnings: &'a [String],
     /// Where run folders go.
     pub outputs: &'a std::path::Path,
     /// How much is printed.
@@ -163,7 +165,7 @@ pub async fn run(input: RunInput<'_>, kept: &mut Vec<Kept>) -> Result<Executed, 
         prompt_fingerprint: None,
         processes: Vec::new(),
         client: None,
-        warnings: input.plan.warnings.clone(),
+        warnings: [&input.plan.warnings[..], input.warnings].concat(),
         telltales: Vec::new(),
     };
     folder.write("manifest.json", &json(&manifest))?;

@@ -19,14 +19,14 @@ use tokio_rustls::{
     rustls::{
         ServerConfig,
         crypto::ring,
-        pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
     },
 };
 
 use crate::support::{Workshop, rows, runner, stderr, wait_until};
 
-const KEY: &str = "hush-hush-key-of-a-test";
-const KEY_VARIABLE: &str = "KVBENCH_KEY_OF_A_TEST";
+pub(crate) const KEY: &str = "hush-hush-key-of-a-test";
+pub(crate) const KEY_VARIABLE: &str = "KVBENCH_KEY_OF_A_TEST";
 
 /// A built-in engine that a person started. Ends with the test.
 pub(crate) struct ByHand {
@@ -84,7 +84,7 @@ fn is_healthy(port: u16) -> bool {
     ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     listener.local_addr().expect("an address").port()
 }
@@ -99,19 +99,32 @@ struct Door {
     repeats_key: bool,
 }
 
-/// Starts a door before the engine at `port`: its port, and its certificate where it has one. It lives as long as the test's process.
-fn door(door: Door, engine_port: u16, folder: &Path) -> (u16, PathBuf) {
+/// A certificate for this host that vouches for itself, and its key: two PEM files.
+pub(crate) fn certificate(folder: &Path) -> [String; 2] {
     let CertifiedKey { cert, key_pair } =
         generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])
             .expect("a certificate");
-    let certificate = folder.join("certificate.pem");
-    fs::write(&certificate, cert.pem()).expect("a certificate file");
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key_pair.serialize_der()));
+    [
+        ("certificate.pem", cert.pem()),
+        ("key.pem", key_pair.serialize_pem()),
+    ]
+    .map(|(name, text)| {
+        let path = folder.join(name);
+        fs::write(&path, text).expect("a file");
+        path.to_str().expect("a path").to_owned()
+    })
+}
+
+/// Starts a door before the engine at `port`: its port, and its certificate where it has one. It lives as long as the test's process.
+fn door(door: Door, engine_port: u16, folder: &Path) -> (u16, PathBuf) {
+    let [certificate, key] = certificate(folder);
+    let chain = vec![CertificateDer::from_pem_file(&certificate).expect("a certificate")];
+    let key = PrivateKeyDer::from_pem_file(&key).expect("a key");
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("protocol versions")
         .with_no_client_auth()
-        .with_single_cert(vec![cert.der().clone()], key)
+        .with_single_cert(chain, key)
         .expect("a server's configuration");
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let (told, port) = std::sync::mpsc::channel();
@@ -136,7 +149,7 @@ fn door(door: Door, engine_port: u16, folder: &Path) -> (u16, PathBuf) {
             }
         });
     });
-    (port.recv().expect("the door opens"), certificate)
+    (port.recv().expect("the door opens"), certificate.into())
 }
 
 /// Looks at the head of the first request, and hands the connection through or answers itself.
@@ -239,7 +252,7 @@ fn assert_measured(workshop: &Workshop, output: &Output) {
 }
 
 /// Neither in a file of the run nor on the terminal.
-fn assert_key_is_nowhere(workshop: &Workshop, output: &Output) {
+pub(crate) fn assert_key_is_nowhere(workshop: &Workshop, output: &Output) {
     let mut folders = vec![workshop.path().to_owned()];
     let mut files = 0;
     while let Some(folder) = folders.pop() {

@@ -5,7 +5,7 @@ mod compare;
 mod forger;
 mod invalid;
 mod load_bars;
-mod real_vllm;
+mod real_stack;
 mod sharing;
 mod start_failures;
 mod starting;

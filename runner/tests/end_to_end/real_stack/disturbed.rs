@@ -1,21 +1,26 @@
-//! Process life under real vLLM. Each test starts it, which takes from half a minute to minutes, so `ci/real-stack.sh` asks for them.
+//! What is left of a run on real engines when something dies in the middle of it.
 
 use std::{
     collections::BTreeSet,
     fs,
+    io::Read as _,
     net::TcpListener,
-    path::Path,
+    path::{Path, PathBuf},
     process::Child,
     time::{Duration, Instant},
 };
 
 use schemas::manifest::Ending;
 
-use crate::support::{Workshop, manifest, processes_of, runner, stderr};
+use super::{START, can_start};
+use crate::{
+    command_line, signal,
+    support::{Workshop, manifest, processes_of, rows},
+};
 
 /// Enough requests that a test can interfere, short enough that one takes a fraction of a second.
-const SCENARIO: &str = r#"
-question = "What is left of real vLLM when a run is disturbed?"
+const WORKLOAD: &str = r#"
+question = "What is left when a run is disturbed?"
 
 [workload.shared-context]
 context-length = 512
@@ -26,35 +31,15 @@ output-length = 16
 
 [engine.vllm]
 kind = "vllm"
-backend.prefix = {}
 "#;
+const PREFIX: &str = "backend.prefix = {}";
+const HOST_MEMORY: &str = "backend.local-cpu = { capacity = \"1GB\" }";
+const REDIS: &str = "backend.remote.redis = { capacity = \"1GB\" }";
 
-/// A start of vLLM on a busy host.
-const START: Duration = Duration::from_secs(400);
 /// How long anything may be left of a run whose runner is gone.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 /// How long an orderly end may take with streams open.
 const ORDERLY_WITHIN: Duration = Duration::from_secs(15);
-
-/// Whether real vLLM can be started here and now; says why not.
-#[expect(clippy::print_stderr, reason = "a test that does nothing says so")]
-fn can_start() -> bool {
-    if std::env::var_os("KVBENCH_REAL_STACK").is_none() {
-        eprintln!("skipped: KVBENCH_REAL_STACK is not set (ci/real-stack.sh sets it)");
-        return false;
-    }
-    let doctor = std::process::Command::new(runner())
-        .args(["doctor", "--profile", "cpu"])
-        .output()
-        .expect("doctor starts");
-    if !doctor.status.success() {
-        eprintln!(
-            "skipped: the stack is missing\n{}",
-            String::from_utf8_lossy(&doctor.stdout)
-        );
-    }
-    doctor.status.success()
-}
 
 fn shared_memory() -> BTreeSet<String> {
     let entries = fs::read_dir("/dev/shm").expect("/dev/shm").flatten();
@@ -72,9 +57,9 @@ struct UnderWay {
 }
 
 impl UnderWay {
-    fn start() -> Self {
+    fn start(backend: &str) -> Self {
         let workshop = Workshop::new();
-        workshop.scenario("disturbed", SCENARIO);
+        workshop.scenario("disturbed", &format!("{WORKLOAD}{backend}\n"));
         let shared_memory_before = shared_memory();
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let port = listener.local_addr().expect("an address").port();
@@ -100,8 +85,28 @@ impl UnderWay {
         }
     }
 
+    fn folder(&self) -> PathBuf {
+        self.workshop.run_folder("disturbed")
+    }
+
+    /// A process of the run by its command line.
+    fn process(&self, is: impl Fn(&str) -> bool) -> u32 {
+        let mut processes = processes_of(&self.folder()).into_iter();
+        processes
+            .find(|pid| is(&command_line(*pid)))
+            .expect("such a process")
+    }
+
+    /// Waits until the runner has ended: its exit code and what it said.
+    fn end(&mut self) -> (Option<i32>, String) {
+        let mut said = String::new();
+        let mut stderr = self.child.stderr.take().expect("a pipe");
+        stderr.read_to_string(&mut said).expect("text");
+        (self.child.wait().expect("it ends").code(), said)
+    }
+
     fn assert_nothing_is_left(&self, since: Instant) {
-        let folder = self.workshop.run_folder("disturbed");
+        let folder = self.folder();
         loop {
             let left = self.left(&folder);
             if left.is_empty() {
@@ -133,17 +138,38 @@ impl UnderWay {
 
 /// One after another: two vLLMs on two cores would wait for each other past every deadline.
 #[test]
-fn nothing_is_left_of_real_vllm() {
+fn nothing_is_left_of_vllm() {
     if !can_start() {
         return;
     }
-    a_killed_runner();
+    a_killed_runner(PREFIX);
     a_killed_guard();
     ctrl_c_with_streams_open();
 }
 
-fn a_killed_runner() {
-    let mut run = UnderWay::start();
+#[test]
+fn nothing_is_left_of_vllm_lmcache_and_redis() {
+    if can_start() {
+        a_killed_runner(REDIS);
+    }
+}
+
+#[test]
+fn a_redis_that_dies_ends_the_run() {
+    if can_start() {
+        an_undeclared_death(REDIS, "redis-server", "vllm.remote");
+    }
+}
+
+#[test]
+fn an_lmcache_server_that_dies_ends_the_run() {
+    if can_start() {
+        an_undeclared_death(HOST_MEMORY, "lmcache.cli.main", "vllm.lmcache");
+    }
+}
+
+fn a_killed_runner(backend: &str) {
+    let mut run = UnderWay::start(backend);
     run.child.kill().expect("SIGKILL");
     let killed = Instant::now();
     run.child.wait().expect("it is gone");
@@ -151,27 +177,52 @@ fn a_killed_runner() {
 }
 
 fn a_killed_guard() {
-    let run = UnderWay::start();
-    let folder = run.workshop.run_folder("disturbed");
-    let guard = processes_of(&folder)
-        .into_iter()
-        .find(|pid| crate::command_line(*pid).contains(" guard "))
-        .expect("a guard");
-    crate::signal(guard, "KILL");
+    let mut run = UnderWay::start(PREFIX);
+    let guard = run.process(|line| line.contains(" guard "));
+    signal(guard, "KILL");
     let killed = Instant::now();
     run.assert_nothing_is_left(killed);
-    let output = run.child.wait_with_output().expect("it ends");
-    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    let (code, said) = run.end();
+    assert_eq!(code, Some(3), "{said}");
 }
 
 fn ctrl_c_with_streams_open() {
-    let mut run = UnderWay::start();
-    crate::signal(run.child.id(), "INT");
+    let mut run = UnderWay::start(PREFIX);
+    signal(run.child.id(), "INT");
     let asked = Instant::now();
     let status = run.child.wait().expect("it ends");
     assert!(asked.elapsed() < ORDERLY_WITHIN, "{:?}", asked.elapsed());
     assert_eq!(status.code(), Some(130));
     run.assert_nothing_is_left(asked);
-    let folder = run.workshop.run_folder("disturbed");
+    let folder = run.folder();
     assert_eq!(manifest(&folder).ending, Some(Ending::Interrupted));
+}
+
+/// Kills the process with these words in its command line: the run ends at once, says which `process` it was and quotes its log.
+fn an_undeclared_death(backend: &str, command: &str, process: &str) {
+    let mut run = UnderWay::start(backend);
+    let victim = run.process(|line| line.contains(command) && !line.contains(" guard "));
+    signal(victim, "KILL");
+    let killed = Instant::now();
+    let (code, said) = run.end();
+    assert!(killed.elapsed() < ORDERLY_WITHIN, "{:?}", killed.elapsed());
+    assert_eq!(code, Some(3), "{said}");
+    let folder = run.folder();
+    let Some(Ending::Failed { reason }) = manifest(&folder).ending else {
+        panic!("the manifest does not tell of the death: {said}");
+    };
+    assert!(reason.contains(process), "{reason}");
+    let log = fs::read_dir(folder.join("logs")).expect("logs").flatten();
+    let log = log
+        .map(|entry| entry.path())
+        .find(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with(process)
+        })
+        .expect("a log of the dead");
+    let log = fs::read_to_string(log).expect("a log");
+    let last = log.lines().last().expect("it said something").trim();
+    assert!(reason.contains(last), "{reason}\nnot quoted: {last}");
+    assert!(!rows(&folder).is_empty());
+    run.assert_nothing_is_left(killed);
 }
