@@ -511,6 +511,10 @@ pub struct ProcessLife {
     pub role: SubjectRole,
     /// Command line as started.
     pub command: Vec<String>,
+    /// The run before that had started it, `SCENARIO/RUN`; null when this run did.
+    pub started_by: Option<String>,
+    /// The scenario that went on with it; null when it ended with this run.
+    pub handed_to: Option<String>,
     /// Its start.
     pub started_ns: u64,
     /// When its probe was answered.

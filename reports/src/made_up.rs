@@ -151,6 +151,9 @@ pub(crate) fn process(name: &str, expected: Option<bool>) -> ProcessRecord {
     ProcessRecord {
         name: name.to_owned(),
         command: vec![name.to_owned()],
+        pid: None,
+        started_by: None,
+        handed_to: None,
         started_ns: 0,
         ready_ns: Some(0),
         stopping_ns: None,

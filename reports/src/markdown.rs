@@ -2,7 +2,7 @@
 
 use crate::{
     analysis::{Analysis, State},
-    figures, number,
+    figures, number, resources,
     several::{self, Run},
     terminal,
 };
@@ -114,6 +114,7 @@ fn caveats(analysis: &Analysis) -> Vec<String> {
             found.what, found.used, found.declared, found.reason
         ));
     }
+    lines.extend(resources::shared(&analysis.lives));
     for skipped in &analysis.skipped {
         lines.push(format!("skipped {}: {}", skipped.what, skipped.reason));
     }

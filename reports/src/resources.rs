@@ -185,6 +185,23 @@ pub(crate) fn turns(facts: &Facts<'_>) -> Vec<Turn> {
     turns
 }
 
+/// Engines that one process was in several runs of an invocation, each in a sentence.
+pub(crate) fn shared(lives: &[ProcessLife]) -> impl Iterator<Item = String> {
+    lives.iter().filter_map(|life| {
+        let before = life.started_by.as_ref().map(|run| {
+            format!(
+                "is the process that run {run} had started with the same command line, and its memory what it had grown to"
+            )
+        });
+        let after = life
+            .handed_to
+            .as_ref()
+            .map(|scenario| format!("went on to serve {scenario}"));
+        let both: Vec<String> = before.into_iter().chain(after).collect();
+        (!both.is_empty()).then(|| format!("{} {}.", life.name, both.join("; it ")))
+    })
+}
+
 /// Lives of engines and sidecars in order of their starts.
 pub(crate) fn lives(facts: &Facts<'_>) -> Vec<ProcessLife> {
     let mut lives: Vec<ProcessLife> = facts
@@ -197,6 +214,8 @@ pub(crate) fn lives(facts: &Facts<'_>) -> Vec<ProcessLife> {
             engine_id: facts.owner(&process.name),
             role: role(facts, &process.name),
             command: process.command.clone(),
+            started_by: process.started_by.clone(),
+            handed_to: process.handed_to.clone(),
             started_ns: process.started_ns,
             ready_ns: process.ready_ns,
             stopping_ns: process.stopping_ns,

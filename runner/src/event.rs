@@ -31,6 +31,13 @@ pub enum EventKind {
         /// From start to answer.
         took_ns: u64,
     },
+    /// A process that an earlier run of the invocation started serves this one too.
+    ProcessTakenOver {
+        /// The launch's name.
+        name: String,
+        /// The run that started it, `SCENARIO/RUN`.
+        started_by: String,
+    },
     /// It is gone, by order or not.
     ProcessEnded(ProcessRecord),
     /// One engine's turn of one trial begins.

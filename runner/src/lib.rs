@@ -25,5 +25,6 @@ pub mod prompt;
 pub mod read;
 pub mod record;
 pub mod run;
+pub mod sharing;
 pub mod telemetry;
 pub mod versions;

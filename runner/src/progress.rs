@@ -108,6 +108,9 @@ impl Progress {
                     &format!("{name:<18} after {:.1} s", *took_ns as f64 / 1e9),
                 );
             }
+            EventKind::ProcessTakenOver { name, started_by } => {
+                self.line("shared", &format!("{name:<18} started by {started_by}"));
+            }
             EventKind::ProcessEnded(record) => self.process_ended(record),
             EventKind::TurnStarted {
                 experiment, trial, ..

@@ -133,6 +133,7 @@ impl Journals {
                 EventKind::RunStarted { .. }
                 | EventKind::ProcessStarting { .. }
                 | EventKind::ProcessReady { .. }
+                | EventKind::ProcessTakenOver { .. }
                 | EventKind::ProcessEnded(_)
                 | EventKind::TurnStarted { .. }
                 | EventKind::TurnEnded

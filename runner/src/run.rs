@@ -15,11 +15,13 @@ use crate::{
     compatibility::{self, Finding},
     devices,
     discover::{self, DiscoverError},
-    execute::{self, RunInput},
+    execute::{self, Executed, RunInput},
     interpreter, model_facts, plan, preflight,
+    process::{Interruptions, Kept},
     profile::{self, Chosen},
     progress::Verbosity,
     read::{self, Loaded},
+    sharing::{self, Sharing},
     versions::{self, Asking, Versions},
 };
 
@@ -69,9 +71,18 @@ fn stages(args: &RunArgs) -> Result<Exit, Failed> {
         ));
         return Ok(Exit::AllMet);
     }
+    let (loaded, plans) = in_order(args, loaded, plans);
+    let sharing = shared(args, &plans);
     if args.dry_run {
-        for Planned { plan, profile } in &plans {
+        for (Planned { plan, profile }, sharing) in plans.iter().zip(&sharing) {
             say(&plan::print::text(plan, &profile.reason));
+            if let Some(taken) = &sharing.taken {
+                say(&format!(
+                    "  {} shared with {}, whose process serves on\n",
+                    taken.in_words(),
+                    taken.scenario
+                ));
+            }
         }
         return Ok(Exit::AllMet);
     }
@@ -106,7 +117,7 @@ fn stages(args: &RunArgs) -> Result<Exit, Failed> {
             tell(&format!("warning: {warning}"));
         }
     }
-    execute_all(args, &loaded, &plans, &versions, &warnings)
+    execute_all(args, &loaded, &plans, &sharing, &versions, &warnings)
 }
 
 /// What nobody tried is no reason not to.
@@ -215,10 +226,45 @@ fn plans(args: &RunArgs, loaded: &[Loaded], found: &Chosen) -> Result<Vec<Planne
     }
 }
 
+/// Scenarios that can share an engine follow each other. Without a warm-up nothing is shared: a process that has served already would be the only warm one.
+fn in_order(
+    args: &RunArgs,
+    loaded: Vec<Loaded>,
+    plans: Vec<Planned>,
+) -> (Vec<Loaded>, Vec<Planned>) {
+    if args.no_warm_up {
+        return (loaded, plans);
+    }
+    let order = sharing::order(
+        &plans
+            .iter()
+            .map(|planned| &planned.plan)
+            .collect::<Vec<_>>(),
+    );
+    let mut scenarios: Vec<_> = loaded.into_iter().zip(plans).map(Some).collect();
+    order
+        .into_iter()
+        .filter_map(|index| scenarios[index].take())
+        .unzip()
+}
+
+fn shared(args: &RunArgs, plans: &[Planned]) -> Vec<Sharing> {
+    if args.no_warm_up {
+        return vec![Sharing::default(); plans.len()];
+    }
+    sharing::between(
+        &plans
+            .iter()
+            .map(|planned| &planned.plan)
+            .collect::<Vec<_>>(),
+    )
+}
+
 fn execute_all(
     args: &RunArgs,
     loaded: &[Loaded],
     plans: &[Planned],
+    sharing: &[Sharing],
     versions: &BTreeMap<PathBuf, Versions>,
     warnings: &[Vec<String>],
 ) -> Result<Exit, Failed> {
@@ -237,8 +283,9 @@ fn execute_all(
             )
         })?;
     let mut worst = Exit::AllMet;
-    let all = loaded.iter().zip(plans).zip(warnings);
-    for ((scenario, Planned { plan, profile }), warnings) in all {
+    let mut kept: Vec<Kept> = Vec::new();
+    let all = loaded.iter().zip(plans).zip(sharing).zip(warnings);
+    for (((scenario, Planned { plan, profile }), sharing), warnings) in all {
         let client_cores = profile.profile.cores.client.clone().unwrap_or_default();
         let input = RunInput {
             loaded: scenario,
@@ -250,18 +297,32 @@ fn execute_all(
             warnings,
             outputs: &args.output_dir,
             verbosity,
+            sharing,
         };
-        let exit = one(args, &runtime, input);
+        let exit = one(args, &runtime, input, &mut kept);
         worst = worst.worse(exit);
         if exit == Exit::Interrupted {
             break;
         }
     }
+    runtime.block_on(stop(&mut kept));
     Ok(worst)
 }
 
+/// Ends what was to go on to a next scenario.
+async fn stop(kept: &mut Vec<Kept>) {
+    for process in kept.drain(..) {
+        process.stop().await;
+    }
+}
+
 /// One scenario: execute, report, say what came out.
-fn one(args: &RunArgs, runtime: &tokio::runtime::Runtime, input: RunInput<'_>) -> Exit {
+fn one(
+    args: &RunArgs,
+    runtime: &tokio::runtime::Runtime,
+    input: RunInput<'_>,
+    kept: &mut Vec<Kept>,
+) -> Exit {
     let plan = input.plan;
     if !args.quiet {
         tell(&format!("\n{}  {}", plan.scenario, plan.question));
@@ -280,9 +341,10 @@ fn one(args: &RunArgs, runtime: &tokio::runtime::Runtime, input: RunInput<'_>) -
             tell(&format!("  skipped  {}: {}", skipped.what, skipped.reason));
         }
     }
-    let executed = match runtime.block_on(execute::run(input)) {
+    let executed = match runtime.block_on(execute::run(input, kept)) {
         Ok(executed) => executed,
         Err(error) => {
+            runtime.block_on(stop(kept));
             tell(&format!("error: {error}"));
             return Exit::CouldNotRun;
         }
@@ -290,6 +352,37 @@ fn one(args: &RunArgs, runtime: &tokio::runtime::Runtime, input: RunInput<'_>) -
     if let Ending::Failed { reason } = &executed.ending {
         tell(&format!("error: {reason}"));
     }
+    let interrupted = executed.interrupted;
+    let exit = if kept.is_empty() {
+        finish(args, &executed)
+    } else {
+        let args = args.clone();
+        runtime.block_on(beside(move || finish(&args, &executed)))
+    };
+    if interrupted {
+        exit.worse(Exit::Interrupted)
+    } else {
+        exit
+    }
+}
+
+/// Does work on a thread of its own, while this one goes on following what lives between two scenarios. Somebody who wants the run to end meanwhile is heard.
+async fn beside(work: impl FnOnce() -> Exit + Send + 'static) -> Exit {
+    let mut work = tokio::task::spawn_blocking(work);
+    let Ok(mut interruptions) = Interruptions::listen() else {
+        return work.await.unwrap_or(Exit::CouldNotRun);
+    };
+    let mut so_far = Exit::AllMet;
+    loop {
+        tokio::select! {
+            done = &mut work => return so_far.worse(done.unwrap_or(Exit::CouldNotRun)),
+            _ = interruptions.next() => so_far = Exit::Interrupted,
+        }
+    }
+}
+
+/// Files and report of a run.
+fn finish(args: &RunArgs, executed: &Executed) -> Exit {
     if args.no_report {
         return match reports::finish(&executed.folder) {
             Ok(()) => Exit::of_ending(&executed.ending),

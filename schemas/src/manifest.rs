@@ -107,6 +107,15 @@ pub struct ProcessRecord {
     pub name: String,
     /// Command line as started, ports filled in.
     pub command: Vec<String>,
+    /// Its process id; null when it never answered.
+    #[serde(default)]
+    pub pid: Option<i32>,
+    /// The run that had started it, `SCENARIO/RUN`, where that was one before in the same invocation; null when this run did. Its times are then 0.
+    #[serde(default)]
+    pub started_by: Option<String>,
+    /// The scenario of the same invocation that went on with it, so that it did not end with this run; null for one that did.
+    #[serde(default)]
+    pub handed_to: Option<String>,
     /// ns since the run started.
     pub started_ns: u64,
     /// When its probe was answered.

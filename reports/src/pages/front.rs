@@ -11,6 +11,7 @@ use crate::{
         scale::Quantity,
     },
     number::{count, counted},
+    resources,
 };
 
 use super::{headline, view::View, words};
@@ -182,6 +183,7 @@ fn before_quoting(view: &View<'_>) -> Vec<String> {
     if analysis.run.random_weights {
         notes.push("The model's weights are random: times are real, texts are not.".to_owned());
     }
+    notes.extend(resources::shared(&analysis.lives));
     for change in &analysis.substitutions {
         notes.push(format!(
             "{}: {} → {} ({})",

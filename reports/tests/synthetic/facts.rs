@@ -132,6 +132,8 @@ pub(super) fn lives(spec: &Spec, end_ns: u64) -> Vec<ProcessLife> {
         engine_id: Some(id as u32),
         role,
         command: vec!["python".to_owned(), "-m".to_owned(), "engine".to_owned()],
+        started_by: None,
+        handed_to: None,
         started_ns: start,
         ready_ns: (!spec.empty).then_some(start + 12_000_000_000),
         stopping_ns: (!spec.empty).then_some(end_ns),

@@ -1,7 +1,7 @@
 //! The engines that live now: started sidecars first, watched, stopped in the opposite order.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     io,
     path::PathBuf,
     sync::Arc,
@@ -23,7 +23,8 @@ use crate::{
     folder::RunFolder,
     load::Target,
     process::{
-        Death, Interruption, Interruptions, Ports, Process, RunSettings, StartError, Supervisor,
+        Death, Interruption, Interruptions, Kept, Ports, Process, RunSettings, StartError,
+        Supervisor, SweepReport,
     },
     telemetry::Watched,
 };
@@ -38,6 +39,10 @@ struct Started {
 pub(crate) struct Live<'a> {
     plan: &'a Plan,
     supervisor: Option<Supervisor>,
+    /// Supervisors of engines that live on after this run, or came from one before.
+    apart: BTreeMap<usize, Supervisor>,
+    /// Engines of the run before, until they are taken over.
+    kept: Vec<Kept>,
     ports: Ports,
     watched: Watched,
     interrupted: CancellationToken,
@@ -90,6 +95,8 @@ impl<'a> Live<'a> {
         Ok(Self {
             plan,
             supervisor: Some(supervisor),
+            apart: BTreeMap::new(),
+            kept: Vec::new(),
             ports: Ports::new(),
             watched,
             interrupted,
@@ -107,6 +114,17 @@ impl<'a> Live<'a> {
             // `self` holds a sender, so the channel stays open.
             None => std::future::pending().await,
         }
+    }
+
+    /// Sensors read a process from now on, and its death is noticed.
+    fn watch(&self, process: &Process) {
+        self.watched
+            .add(process.name(), process.guard_pid().cast_unsigned());
+        let (died, exited) = (self.died.clone(), process.exited());
+        tokio::spawn(async move {
+            // Nobody listens any more when the run is over.
+            let _ = died.send(exited.await);
+        });
     }
 
     /// Where an engine is asked.
@@ -212,24 +230,35 @@ impl<'a> Live<'a> {
         )
     }
 
+    /// Takes in what the run before has left running.
+    pub(super) fn inherit(&mut self, kept: Vec<Kept>) {
+        self.kept = kept;
+    }
+
     /// Kills strays and removes what is left; in words, what there was.
     pub(crate) async fn sweep(&mut self) -> Vec<String> {
-        let Some(supervisor) = self.supervisor.take() else {
-            return Vec::new();
-        };
-        let report = supervisor.sweep().await;
-        let strays = report.strays.iter().map(|stray| {
-            format!(
-                "process {} ({}) had to be killed after the run",
-                stray.pid, stray.name
-            )
-        });
-        let left = report
-            .left
-            .into_iter()
-            .map(|left| format!("could not be removed: {left}"));
-        strays.chain(left).collect()
+        let apart = std::mem::take(&mut self.apart).into_values();
+        let mut found = Vec::new();
+        for supervisor in apart.chain(self.supervisor.take()) {
+            found.extend(in_words(supervisor.sweep().await));
+        }
+        found
     }
+}
+
+/// What a sweep has found, for a reader of the report.
+fn in_words(report: SweepReport) -> impl Iterator<Item = String> {
+    let strays = report.strays.into_iter().map(|stray| {
+        format!(
+            "process {} ({}) had to be killed after the run",
+            stray.pid, stray.name
+        )
+    });
+    let left = report
+        .left
+        .into_iter()
+        .map(|left| format!("could not be removed: {left}"));
+    strays.chain(left)
 }
 
 impl Dispatcher<'_> {
@@ -237,6 +266,13 @@ impl Dispatcher<'_> {
     /// its memory by what the ones before it have left.
     pub(super) async fn start(&mut self, group: &[usize]) -> Result<(), Stop> {
         let plan = self.plan;
+        let mut fresh = Vec::new();
+        for engine in group {
+            if !self.take_over(*engine).await? {
+                fresh.push(*engine);
+            }
+        }
+        let group = &fresh[..];
         for engine in group {
             for launch in &plan.engines[*engine].launches {
                 self.live.ports.reserve(launch).map_err(|error| {
@@ -296,6 +332,14 @@ impl Dispatcher<'_> {
                 "the run's processes were swept already".to_owned(),
             ));
         };
+        let supervisor: &Supervisor = if self.handed.contains(&engine) {
+            match self.live.apart.entry(engine) {
+                Entry::Occupied(apart) => apart.into_mut(),
+                Entry::Vacant(none) => none.insert(supervisor.apart(&launch.name)?),
+            }
+        } else {
+            supervisor
+        };
         let process = supervisor
             .spawn(launch, &mut self.live.ports)
             .map_err(|error| Stop::Failed(error.to_string()))?;
@@ -335,14 +379,7 @@ impl Dispatcher<'_> {
                     .unwrap_or(record.started_ns)
                     .saturating_sub(record.started_ns);
                 let name = process.name().to_owned();
-                self.live
-                    .watched
-                    .add(&name, process.guard_pid().cast_unsigned());
-                let (died, exited) = (self.live.died.clone(), process.exited());
-                tokio::spawn(async move {
-                    // Nobody listens any more when the run is over.
-                    let _ = died.send(exited.await);
-                });
+                self.live.watch(&process);
                 let launches = &self.plan.engines[engine].launches;
                 let place = |process: &Process| {
                     launches
@@ -367,10 +404,84 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// Stops everything that lives: each engine before its sidecars.
-    pub(super) async fn stop(&mut self) -> Result<(), Stop> {
+    /// Takes an engine over from the run before, where that has left it running; false where it has to be started. One that does not serve any more is
+    /// stopped first.
+    async fn take_over(&mut self, engine: usize) -> Result<bool, Stop> {
+        let plan = self.plan;
+        let plan = &plan.engines[engine];
+        let live = &mut self.live;
+        let place = live.kept.iter().position(|kept| kept.name() == plan.name);
+        let (Some(place), [launch], Some(supervisor)) =
+            (place, plan.launches.as_slice(), &live.supervisor)
+        else {
+            return Ok(false);
+        };
+        let kept = live.kept.remove(place);
+        let started_by = kept.started_by().to_owned();
+        match kept.hand_over(supervisor, launch, &mut live.ports).await {
+            Ok((process, apart)) => {
+                live.watch(&process);
+                live.apart.insert(engine, apart);
+                live.processes.insert(engine, vec![process]);
+                let name = plan.name.clone();
+                self.emit(EventKind::ProcessTakenOver { name, started_by })?;
+                Ok(true)
+            }
+            Err((kept, reason)) => {
+                let name = plan.name.clone();
+                let (_, swept) = kept.stop().await;
+                self.warn(format!(
+                    "{name} of {started_by} was to serve this run too and was started anew: {reason}"
+                ))?;
+                for text in in_words(swept) {
+                    self.warn(text)?;
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    /// Takes the engines that the next scenario goes on with out of those that live, as far as they are fit for it. The rest is stopped like any other.
+    pub(super) fn hand_on(&mut self) -> Vec<Kept> {
+        if self.interrupted.is_cancelled() {
+            return Vec::new();
+        }
+        let run = format!("{}/{}", self.plan.scenario, self.manifest.run_id);
+        let live = &mut self.live;
+        let mut kept = Vec::new();
+        for engine in self.handed.difference(&self.unwell) {
+            // One that has ended is told of where the others are stopped.
+            let process = live
+                .processes
+                .get_mut(engine)
+                .and_then(|processes| processes.pop_if(|process| !process.has_ended()));
+            if let Some(process) = process
+                && let Some(supervisor) = live.apart.remove(engine)
+            {
+                kept.push(Kept::new(process, supervisor, &live.ports, &run));
+            }
+        }
+        kept
+    }
+
+    /// Stops what the run before has left running and nobody has taken over.
+    pub(super) async fn stop_kept(&mut self) -> Result<(), Stop> {
+        for kept in std::mem::take(&mut self.live.kept) {
+            let (_, swept) = kept.stop().await;
+            for text in in_words(swept) {
+                self.warn(text)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops everything that lives, apart from some engines: each engine before its sidecars.
+    pub(super) async fn stop_but(&mut self, spared: &BTreeSet<usize>) -> Result<(), Stop> {
         let engines: Vec<usize> = self.live.processes.keys().rev().copied().collect();
-        for engine in engines {
+        for engine in engines
+            .into_iter()
+            .filter(|engine| !spared.contains(engine))
+        {
             self.stop_engine(engine).await?;
         }
         Ok(())

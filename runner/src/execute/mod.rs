@@ -28,10 +28,12 @@ use crate::{
     load::{Client, ClientError},
     model_facts::{self, ModelError},
     plan::running_engines,
+    process::Kept,
     progress::{Progress, Verbosity},
     prompt::{self, Occasion, PromptError, TemplateOverhead, TextSource, TrialPrompts},
     read::Loaded,
     record::{RecordError, Recorder},
+    sharing::Sharing,
     telemetry::{Telemetry, Watched},
 };
 use engines::Live;
@@ -62,6 +64,8 @@ pub struct RunInput<'a> {
     pub outputs: &'a std::path::Path,
     /// How much is printed.
     pub verbosity: Verbosity,
+    /// Engines that come from the scenario before, and that go on to the one after.
+    pub sharing: &'a Sharing,
 }
 
 /// Where a run was recorded, and how it ended.
@@ -71,6 +75,8 @@ pub struct Executed {
     pub folder: PathBuf,
     /// How it ended.
     pub ending: Ending,
+    /// The user wants no further run, though this one may have been complete by then.
+    pub interrupted: bool,
 }
 
 /// Why a run could not even be recorded.
@@ -125,11 +131,12 @@ impl<E: std::error::Error> From<E> for Stop {
     }
 }
 
-/// Runs one plan and records it. Whatever happens, the processes are gone and the rows on disk when this returns.
+/// Runs one plan and records it. Whatever happens, the rows are on disk and the processes gone when this returns, but for the engines that go on to the
+/// next scenario: those of the one before are in `kept`, and those for the one after are left there by a run that is complete.
 ///
 /// # Errors
-/// When nothing could be recorded; everything else is an [`Ending`].
-pub async fn run(input: RunInput<'_>) -> Result<Executed, ExecuteError> {
+/// When nothing could be recorded; everything else is an [`Ending`]. What is in `kept` then is still to be stopped.
+pub async fn run(input: RunInput<'_>, kept: &mut Vec<Kept>) -> Result<Executed, ExecuteError> {
     let started = jiff::Timestamp::now();
     let clock = RunClock::start();
     let utc = started.strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
@@ -204,6 +211,13 @@ pub async fn run(input: RunInput<'_>) -> Result<Executed, ExecuteError> {
         manifest,
         disturbance: Disturbance::default(),
         disturbed: BTreeSet::new(),
+        sharing: input.sharing,
+        handed: running
+            .iter()
+            .copied()
+            .filter(|engine| input.sharing.hands(&input.plan.engines[*engine].name))
+            .collect(),
+        unwell: BTreeSet::new(),
     };
     dispatcher.emit(EventKind::RunStarted {
         folder: folder.path().to_owned(),
@@ -213,9 +227,15 @@ pub async fn run(input: RunInput<'_>) -> Result<Executed, ExecuteError> {
             "no warm-up requests were sent: the first measured ones pay for what a start leaves undone".into(),
         )?;
     }
+    dispatcher.live.inherit(std::mem::take(kept));
     let ran = dispatcher.all(&running).await;
+    let handed_on = match ran {
+        Ok(()) => dispatcher.hand_on(),
+        Err(_) => Vec::new(),
+    };
     let ended = dispatcher.end().await;
     drop(telemetry);
+    let interrupted = dispatcher.interrupted.is_cancelled();
 
     let ending = match (ran, ended) {
         (Ok(()), Ok(())) => Ending::Complete,
@@ -244,6 +264,17 @@ pub async fn run(input: RunInput<'_>) -> Result<Executed, ExecuteError> {
             reason: error.to_string(),
         },
     };
+    for process in handed_on {
+        if ending == Ending::Complete {
+            manifest.processes.push(ProcessRecord {
+                handed_to: (input.sharing.handed.as_ref()).map(|next| next.scenario.clone()),
+                ..process.record().clone()
+            });
+            kept.push(process);
+        } else {
+            manifest.processes.push(process.stop().await.0);
+        }
+    }
     manifest.ended = Some(
         jiff::Timestamp::now()
             .strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -261,6 +292,7 @@ pub async fn run(input: RunInput<'_>) -> Result<Executed, ExecuteError> {
     Ok(Executed {
         folder: folder.path().to_owned(),
         ending,
+        interrupted,
     })
 }
 
@@ -277,6 +309,7 @@ fn finish_without_running(
     Ok(Executed {
         folder: folder.path().to_owned(),
         ending: Ending::Complete,
+        interrupted: false,
     })
 }
 
@@ -307,6 +340,11 @@ struct Dispatcher<'a> {
     disturbance: Disturbance,
     /// Engines that events have left other than they found them.
     disturbed: BTreeSet<usize>,
+    sharing: &'a Sharing,
+    /// Engines that are to go on to the next scenario.
+    handed: BTreeSet<usize>,
+    /// Engines that did not answer a request as they should: they go on to nobody.
+    unwell: BTreeSet<usize>,
 }
 
 impl Dispatcher<'_> {
@@ -317,7 +355,7 @@ impl Dispatcher<'_> {
 
     /// Everything that the plan says.
     async fn all(&mut self, running: &[usize]) -> Result<(), Stop> {
-        for group in order::groups(self.plan, running) {
+        for group in order::groups(self.plan, running, self.sharing) {
             if !self.plan.experiments.is_empty() {
                 self.first_prompts = Some(self.make_prompts(0, 0));
             }
@@ -326,7 +364,7 @@ impl Dispatcher<'_> {
             for experiment in 0..self.plan.experiments.len() {
                 self.experiment(experiment, &group).await?;
             }
-            self.stop().await?;
+            self.stop_but(&self.handed.clone()).await?;
         }
         Ok(())
     }
@@ -392,12 +430,13 @@ impl Dispatcher<'_> {
 
     /// Stops what still lives, in order, whatever went wrong before.
     async fn end(&mut self) -> Result<(), Stop> {
-        let stopped = self.stop().await;
+        let stopped = self.stop_but(&BTreeSet::new()).await;
+        let not_taken = self.stop_kept().await;
         let left = self.live.sweep().await;
         for text in left {
             self.warn(text)?;
         }
-        stopped
+        stopped.and(not_taken)
     }
 
     fn warn(&mut self, text: String) -> Result<(), RecordError> {
@@ -436,6 +475,9 @@ impl Dispatcher<'_> {
 
     fn remember(&mut self, slot: Slot, row: &Row) {
         use schemas::row::{Outcome, RequestKind};
+        if row.outcome != Outcome::Ok {
+            self.unwell.insert(slot.engine);
+        }
         let ttft_ns = row
             .first_content_ns
             .zip(row.sent_ns)

@@ -2,6 +2,8 @@
 
 use schemas::{plan::Plan, profile::Residency};
 
+use crate::sharing::Sharing;
+
 /// One engine asked one trial of one experiment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slot {
@@ -13,10 +15,17 @@ pub(crate) struct Slot {
     pub(crate) engine: usize,
 }
 
-/// Groups of engines that live at the same time, in order.
-pub(crate) fn groups(plan: &Plan, running: &[usize]) -> Vec<Vec<usize>> {
+/// Groups of engines that live at the same time, in order. One that lives already comes first, one that lives on comes last.
+pub(crate) fn groups(plan: &Plan, running: &[usize], sharing: &Sharing) -> Vec<Vec<usize>> {
     match plan.residency {
-        Residency::InTurn => running.iter().map(|engine| vec![*engine]).collect(),
+        Residency::InTurn => {
+            let mut engines = running.to_vec();
+            engines.sort_by_key(|engine| {
+                let name = &plan.engines[*engine].name;
+                (!sharing.takes(name), sharing.hands(name))
+            });
+            engines.into_iter().map(|engine| vec![engine]).collect()
+        }
         Residency::Resident | Residency::SideBySide => vec![running.to_vec()],
     }
 }

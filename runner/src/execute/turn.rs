@@ -145,6 +145,7 @@ impl Dispatcher<'_> {
         match failure {
             None => Ok(()),
             Some(text) => {
+                self.unwell.insert(engine);
                 let name = self.plan.engines[engine].name.clone();
                 self.warn(format!("a warm-up request to {name} failed ({text})"))?;
                 Ok(())

@@ -40,6 +40,10 @@ pub(super) struct Life {
 pub(super) struct Guarded {
     pub(super) role: Role,
     pub(super) log: LogTail,
+    /// Its start by the clock of the run that started it, which [`Life`] goes by.
+    pub(super) born_ns: u64,
+    /// By how much the clock of the run that it serves now is behind that one.
+    pub(super) behind_ns: u64,
     pub(super) grace: Duration,
     pub(super) guard_pid: i32,
     /// The guard's stdin: its end of file kills.
@@ -95,7 +99,9 @@ impl Guarded {
             (Some(_), Some((ending, _))) => ending,
             (Some(_), None) => ProcessEnding::GuardLost,
         };
-        self.record.ended_ns = life.gone_ns;
+        self.record.ended_ns = life
+            .gone_ns
+            .map(|gone_ns| gone_ns.saturating_sub(self.behind_ns));
         self.record.ending = Some(ending.to_string());
         self.record.expected = Some(!ended_before && ending != ProcessEnding::GuardLost);
         if self.record.expected == Some(false) {

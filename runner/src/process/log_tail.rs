@@ -29,6 +29,19 @@ impl LogTail {
         Self { path, start_bytes }
     }
 
+    /// The same log under another path as well, which keeps growing and outlives the first.
+    ///
+    /// # Errors
+    ///
+    /// The path is taken, or the file system has no hard links.
+    pub(super) fn linked(&self, path: PathBuf) -> io::Result<Self> {
+        std::fs::hard_link(&self.path, &path)?;
+        Ok(Self {
+            path,
+            start_bytes: self.start_bytes,
+        })
+    }
+
     /// The log's path.
     pub(super) fn path(&self) -> &Path {
         &self.path

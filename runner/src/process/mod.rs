@@ -8,6 +8,7 @@ mod follower;
 mod guard;
 mod guarded;
 mod guarded_tree;
+mod kept;
 mod log_tail;
 mod port_owner;
 mod ports;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 
 pub use ending::ProcessEnding;
 pub use guard::{GuardArgs, guard_main};
+pub use kept::Kept;
 pub use port_owner::PortOwner;
 pub use ports::{PortError, Ports};
 pub use readiness::{ProbeError, Unready};

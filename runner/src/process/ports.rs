@@ -141,6 +141,34 @@ impl Ports {
         self.assigned.get(port).map(|assigned| assigned.number)
     }
 
+    /// The launch's ports with their numbers, for [`Self::adopt`].
+    pub(super) fn of_launch(&self, launch: &str) -> Vec<(String, u16)> {
+        let own = self
+            .assigned
+            .iter()
+            .filter(|(_, assigned)| assigned.launch == launch);
+        own.map(|(port, assigned)| (port.clone(), assigned.number))
+            .collect()
+    }
+
+    /// Takes in the ports of a process that serves already.
+    pub(super) fn adopt(&mut self, launch: &str, ports: &[(String, u16)]) {
+        for (port, number) in ports {
+            let assigned = Assigned {
+                number: *number,
+                launch: launch.to_owned(),
+                held: None,
+            };
+            self.assigned.insert(port.clone(), assigned);
+        }
+    }
+
+    /// Forgets the launch's ports: they are found anew when it starts.
+    pub(super) fn forget(&mut self, launch: &str) {
+        self.assigned
+            .retain(|_, assigned| assigned.launch != launch);
+    }
+
     /// Lets go of the launch's ports, for it to bind them. Ports of a process that is started again are checked once more.
     pub(super) fn release(&mut self, launch: &Launch) -> Result<(), PortError> {
         for assigned in self

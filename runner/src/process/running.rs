@@ -29,7 +29,7 @@ pub struct Starting {
 /// A process that serves. Dropped, it is killed.
 #[derive(Debug)]
 pub struct Process {
-    guarded: Guarded,
+    pub(super) guarded: Guarded,
     pid: i32,
 }
 
@@ -97,6 +97,7 @@ impl Starting {
             kind = ended_before_ready(&mut life, guarded.record.started_ns) => kind,
             pid = answer => {
                 guarded.record.ready_ns = Some((guarded.now_ns)());
+                guarded.record.pid = Some(pid);
                 return Ok(Process { guarded, pid });
             }
             () = sleep(deadline) => StartErrorKind::NotReady { deadline, found },
@@ -169,12 +170,18 @@ impl Process {
         &self.guarded.record
     }
 
+    /// Its main process has ended.
+    pub fn has_ended(&self) -> bool {
+        self.guarded.life.borrow().ended.is_some()
+    }
+
     /// Waits for an end that nobody asked for; after [`Self::stop`] or [`Self::kill`] it waits for ever. Does not borrow the process.
     pub fn exited(&self) -> impl Future<Output = Death> + Send + 'static {
         let mut life = self.guarded.life.clone();
         let (asked, log) = (Arc::clone(&self.guarded.asked), self.guarded.log.clone());
         let record = &self.guarded.record;
-        let (name, role, started_ns) = (record.name.clone(), self.guarded.role, record.started_ns);
+        let (name, role) = (record.name.clone(), self.guarded.role);
+        let (born_ns, behind_ns) = (self.guarded.born_ns, self.guarded.behind_ns);
         async move {
             let ended = life
                 .wait_for(|life| life.ended.is_some())
@@ -191,8 +198,8 @@ impl Process {
                 name,
                 role,
                 ending,
-                ended_ns,
-                after: Duration::from_nanos(ended_ns.saturating_sub(started_ns)),
+                ended_ns: ended_ns.saturating_sub(behind_ns),
+                after: Duration::from_nanos(ended_ns.saturating_sub(born_ns)),
                 last_lines: log.last_lines(),
                 log: log.path().to_owned(),
             }

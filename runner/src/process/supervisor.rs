@@ -36,6 +36,7 @@ const SWEEP_ROUNDS: u32 = 10;
 const SWEEP_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a supervisor has to know of the run.
+#[derive(Clone)]
 pub struct RunSettings {
     /// The run's id, unique on the host.
     pub run_id: String,
@@ -59,7 +60,7 @@ pub struct FolderError {
 
 /// Starts a run's processes and cleans up after them.
 pub struct Supervisor {
-    settings: RunSettings,
+    pub(super) settings: RunSettings,
     scratch: PathBuf,
     kill_now: CancellationToken,
     /// Files in shared memory that processes of the run made: what guards report, and what is seen when a guard was lost.
@@ -98,6 +99,21 @@ impl Supervisor {
             kill_now,
             shared_memory: Arc::new(Mutex::new(shared_memory)),
         })
+    }
+
+    /// A supervisor for one process that may outlive this run: what it starts carries an id of its own and has a temporary folder of its own, so that the
+    /// end of this run passes it over. It logs into this run's folder, and hears the same order to kill.
+    ///
+    /// # Errors
+    ///
+    /// Its temporary folder cannot be made.
+    pub fn apart(&self, name: &str) -> Result<Self, FolderError> {
+        let mut apart = Self::new(RunSettings {
+            run_id: format!("{}-{name}", self.settings.run_id),
+            ..self.settings.clone()
+        })?;
+        apart.kill_now = self.kill_now.clone();
+        Ok(apart)
     }
 
     /// To be cancelled when nothing is to be waited for any more: every stop under way turns into a kill.
@@ -180,6 +196,8 @@ impl Supervisor {
         let guarded = Guarded {
             role: launch.role,
             log,
+            born_ns: started_ns,
+            behind_ns: 0,
             grace: Duration::from_nanos(launch.grace_ns),
             guard_pid,
             orders,
@@ -337,6 +355,9 @@ fn new_record(launch: &Launch, command: Vec<String>, started_ns: u64) -> Process
     ProcessRecord {
         name: launch.name.clone(),
         command,
+        pid: None,
+        started_by: None,
+        handed_to: None,
         started_ns,
         ready_ns: None,
         stopping_ns: None,

@@ -6,6 +6,7 @@ mod forger;
 mod invalid;
 mod load_bars;
 mod real_stack;
+mod sharing;
 mod start_failures;
 mod starting;
 mod support;

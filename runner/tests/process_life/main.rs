@@ -16,6 +16,7 @@ use schemas::plan::{Launch, Probe, Role};
 use tokio_util::sync::CancellationToken;
 
 mod cleanup;
+mod kept;
 mod start;
 mod stop;
 
