@@ -262,10 +262,13 @@ mod tests {
         assert!(!sharing[1].takes("cached") && !sharing[2].hands("baseline"));
     }
 
+    /// What is changed, and how.
+    type Change = (&'static str, fn(&mut Plan));
+
     #[test]
     fn whatever_differs_or_touches_it_speaks_against_sharing() {
         let same = pair("b", "x");
-        let change: [(&str, fn(&mut Plan)); 12] = [
+        let change: [Change; 12] = [
             ("launch", |plan| {
                 plan.engines[0].launches[0]
                     .env
