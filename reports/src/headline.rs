@@ -23,24 +23,32 @@ pub(crate) fn rows(facts: &Facts<'_>, experiments: &[ExperimentAnalysis]) -> Vec
         .collect();
     let mut rows = Vec::new();
     for experiment in experiments {
-        let engines = experiment.engines.iter();
-        for engine in engines.filter(|engine| Some(engine.engine_id) != baseline_id) {
-            let (number, id) = (experiment.experiment, engine.engine_id);
-            let of_phases = phases
-                .iter()
-                .filter(|(_, facts)| facts.has_rows(number, id))
-                .map(|(phase, facts)| of_phase(facts, *phase, experiment, id, baseline_id));
-            let before = rows.len();
-            rows.extend(of_phases);
-            if rows.len() == before {
-                rows.push(row(facts, experiment, engine, baseline_id));
-            }
+        let number = experiment.experiment;
+        let engines = || {
+            let all = experiment.engines.iter();
+            all.filter(|engine| Some(engine.engine_id) != baseline_id)
+        };
+        for (phase, facts) in &phases {
+            let ids = engines().map(|engine| engine.engine_id);
+            let ids = ids.filter(|id| facts.has_rows(number, *id));
+            rows.extend(ids.map(|id| of_phase(facts, *phase, experiment, id, baseline_id)));
         }
+        let untouched = engines().filter(|engine| {
+            let mut phases = phases.iter();
+            !phases.any(|(_, facts)| facts.has_rows(number, engine.engine_id))
+        });
+        let baseline = of_engine(experiment, baseline_id);
+        rows.extend(untouched.map(|engine| row(facts, experiment, engine, baseline)));
     }
     rows
 }
 
-/// The line of one phase's requests, held against all of the baseline's.
+fn of_engine(experiment: &ExperimentAnalysis, id: Option<u32>) -> Option<&EngineResult> {
+    let mut engines = experiment.engines.iter();
+    engines.find(|engine| Some(engine.engine_id) == id)
+}
+
+/// The line of one phase's requests, held against the baseline's of the same phase, or against all of them where no event was about it.
 fn of_phase(
     facts: &Facts<'_>,
     phase: Phase,
@@ -50,17 +58,17 @@ fn of_phase(
 ) -> HeadlineRow {
     let number = experiment.experiment;
     let engine = engine_result(facts, number, engine_id);
-    let row = row(facts, experiment, &engine, baseline_id);
+    let baseline = match baseline_id {
+        Some(id) if facts.has_rows(number, id) => Some(engine_result(facts, number, id)),
+        _ => of_engine(experiment, baseline_id).cloned(),
+    };
+    let row = row(facts, experiment, &engine, baseline.as_ref());
     let trials = |engine: &EngineResult| {
         engine
             .estimate(Metric::Ttft, row.warm_requests)
             .map(|found| found.per_trial.clone())
     };
-    let baseline = experiment
-        .engines
-        .iter()
-        .find(|engine| Some(engine.engine_id) == baseline_id);
-    let ratio = baseline.and_then(|baseline| {
+    let ratio = baseline.as_ref().and_then(|baseline| {
         let comparison = Comparison::of(facts, number, engine_id, baseline.engine_id, Metric::Ttft);
         comparison.ratio(&trials(&engine)?, &trials(baseline)?)
     });
@@ -76,21 +84,16 @@ fn row(
     facts: &Facts<'_>,
     experiment: &ExperimentAnalysis,
     engine: &EngineResult,
-    baseline_id: Option<u32>,
+    baseline: Option<&EngineResult>,
 ) -> HeadlineRow {
     let number = experiment.experiment;
+    let baseline_id = baseline.map(|baseline| baseline.engine_id);
     let warm_requests = facts.warm_requests(number);
     let ttft = |engine: &EngineResult, requests: Requests| -> Option<Estimate> {
         engine
             .estimate(Metric::Ttft, requests)
             .map(|found| found.estimate)
     };
-    let baseline = baseline_id.and_then(|id| {
-        experiment
-            .engines
-            .iter()
-            .find(|engine| engine.engine_id == id)
-    });
     let later = |requests: Requests| {
         share_over_turns(facts, number, engine.engine_id, |turn| {
             metrics::cached_fraction(facts.frame(), turn, &experiment.workload, requests)

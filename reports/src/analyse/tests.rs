@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 use schemas::{
     manifest::Ending,
-    plan::Skipped,
+    plan::{EventAction, Happened, Skipped},
     row::Outcome,
-    scenario::{Goodput, Metric, Requests},
+    scenario::{Goodput, Metric, Phase, Requests},
 };
 
 use crate::{
@@ -111,6 +111,57 @@ fn the_headline_leaves_out_the_baselines_own_rows() {
         Some(u64::from(EXPECTED) * 1000)
     );
     assert!(analysis.experiments[0].break_even[0].floor_note.is_some());
+}
+
+#[test]
+fn what_comes_before_an_event_and_after_it_are_two_answers() {
+    let mut made_up = MadeUp::new(3).each(0, |row| {
+        let after = row.request_id == 2;
+        row.phase = Some(if after {
+            Phase::AfterEvent
+        } else {
+            Phase::BeforeEvent
+        });
+        if after {
+            row.first_content_ns = row.sent_ns.map(|sent_ns| sent_ns + 900 * MS);
+            row.cached_tokens = Some(0);
+        }
+    });
+    made_up.events = (0..3)
+        .map(|trial| Happened {
+            at_ns: u64::from(trial) * 60 * S + 15 * S,
+            done_ns: u64::from(trial) * 60 * S + 16 * S,
+            experiment: 0,
+            trial,
+            engine: 0,
+            action: EventAction::Kill,
+            target: "lmcache".to_owned(),
+        })
+        .collect();
+    let analysis = made_up.analyse();
+    let found: Vec<_> = analysis
+        .headline
+        .iter()
+        .map(|row| (row.phase, row.cached_tokens))
+        .collect();
+    let before = (Some(Phase::BeforeEvent), Some(u64::from(EXPECTED)));
+    assert_eq!(found, [before, (Some(Phase::AfterEvent), Some(0))]);
+    assert_close(analysis.headline[0].warm_s.unwrap().value, 0.1);
+    assert_close(analysis.headline[0].ratio.unwrap().value, 0.25);
+    // The baseline knew no event: all of its requests are what the others are held against.
+    assert_close(analysis.headline[1].ratio.unwrap().value, 2.25);
+    assert!(analysis.headline[1].label.ends_with(" after the event"));
+    let sentence = &analysis.answer.sentence;
+    let expected = "Until lmcache was killed: the first token came after 0.100 s";
+    assert!(sentence.starts_with(expected), "{sentence}");
+    assert!(
+        sentence.contains("After that 3 of 3 requests finished"),
+        "{sentence}"
+    );
+    assert!(
+        sentence.ends_with("the latest came after 0.900 s."),
+        "{sentence}"
+    );
 }
 
 #[test]

@@ -282,8 +282,8 @@ fn table(view: &View<'_>, rows: &[&HeadlineRow], most: usize) -> Vec<Block> {
         ..Table::default()
     };
     for row in rows {
-        let first = before != Some(row.experiment);
-        before = Some(row.experiment);
+        let first = before != Some(&row.label);
+        before = Some(&row.label);
         if let Some(note) = &row.note {
             remarks.add(
                 format!("{}, {}", row.label, view.short_name(row.engine_id)),

@@ -232,7 +232,9 @@ impl<'a> Flow<'a> {
             | Block::Chips(_) => {
                 let height = measure(&self.canvas, block, self.area.width);
                 let keep = match (block, later.first()) {
-                    (Block::Heading(_), Some(next)) => self.least_height(next),
+                    (Block::Heading(_), Some(next)) => {
+                        gap_between(block, Some(next)) + self.least_height(next)
+                    }
                     _ => 0.0,
                 };
                 self.make_room(height + keep);
