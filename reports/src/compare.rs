@@ -21,7 +21,7 @@ use crate::{
     facts::Facts,
     folder::{self, FolderError, RunData, RunFolder},
     metrics,
-    stats::{Estimate, LogDifference, holm, mean_estimate},
+    stats::{Estimate, LogDifference, holm, level_estimate},
 };
 
 use self::wanted::Wanted;
@@ -304,13 +304,11 @@ fn one(base: &Side<'_>, new: &Side<'_>, wanted: &Wanted, threshold: f64) -> Comp
     compared.base = below
         .as_ref()
         .ok()
-        .and_then(|values| mean_estimate(values))
-        .map(|found| found.within(0.0, f64::INFINITY));
+        .and_then(|values| level_estimate(values));
     compared.new = above
         .as_ref()
         .ok()
-        .and_then(|values| mean_estimate(values))
-        .map(|found| found.within(0.0, f64::INFINITY));
+        .and_then(|values| level_estimate(values));
     match (below, above) {
         (Ok(below), Ok(above)) => hold(&mut compared, &below, &above, threshold),
         (below, above) => {

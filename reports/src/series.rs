@@ -115,7 +115,7 @@ pub(crate) fn over_turns(
         .turns(experiment, engine_id)
         .filter_map(|(_, turn)| number(turn))
         .collect();
-    stats::mean_estimate(&values).map(|found| found.within(0.0, f64::INFINITY))
+    stats::level_estimate(&values)
 }
 
 /// The mean over turns of a share that each turn has one of. No interval: it is a count of what happened, not a sample's mean.

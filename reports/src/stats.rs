@@ -41,16 +41,6 @@ impl Estimate {
         Some((self.low?, self.high?))
     }
 
-    /// The same for values that cannot lie below `low` or above `high`: what of the interval lies there is cut off, and it covers as much of what can be.
-    pub fn within(self, low: f64, high: f64) -> Self {
-        let cut = |end: Option<f64>| end.map(|end| end.clamp(low, high));
-        Self {
-            low: cut(self.low),
-            high: cut(self.high),
-            ..self
-        }
-    }
-
     /// The estimate through a rising function, for example `exp` after a mean of logarithms.
     pub fn map(self, rising: impl Fn(f64) -> f64) -> Self {
         Self {
@@ -177,6 +167,15 @@ pub fn mean_estimate(values: &[f64]) -> Option<Estimate> {
         low: interval.map(|(low, _)| low),
         high: interval.map(|(_, high)| high),
         n: values.len() as u32,
+    })
+}
+
+/// [`mean_estimate`] of values that are never below 0, as no metric is: neither is the interval.
+pub fn level_estimate(values: &[f64]) -> Option<Estimate> {
+    mean_estimate(values).map(|found| Estimate {
+        low: found.low.map(|low| low.max(0.0)),
+        high: found.high.map(|high| high.max(0.0)),
+        ..found
     })
 }
 

@@ -163,5 +163,5 @@ impl Comparison {
 /// The mean over trials of each trial's statistic, with its interval. No metric is ever below 0.
 pub(crate) fn mean_of(per_trial: &[(u32, f64)]) -> Option<Estimate> {
     let values: Vec<f64> = per_trial.iter().map(|(_, value)| *value).collect();
-    stats::mean_estimate(&values).map(|found| found.within(0.0, f64::INFINITY))
+    stats::level_estimate(&values)
 }

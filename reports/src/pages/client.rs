@@ -78,7 +78,7 @@ pub(crate) fn pages(view: &View<'_>) -> Pages {
         blocks,
         how_to_read: Some(
             "lateness is when a request's first byte was written less when the schedule wanted it; it is inside no TTFT that counts from sent. The heartbeat is a \
-             1 ms timer on the thread that sends: when it is late, that thread did not get to run."
+             timer on the thread that sends, of 1 ms, or of 5 ms where little arrives: when it is late, that thread did not get to run."
                 .to_owned(),
         ),
     }])

@@ -321,6 +321,21 @@ fn a_shared_engine_whose_guard_is_killed_is_found() {
     assert_nothing_is_left(&workshop, &["first", "second"]);
 }
 
+/// Starts a long scenario of this name and another after it, and waits until the first answers.
+fn in_the_first(workshop: &Workshop, name: &str, second: &str) -> Child {
+    let first = workshop.scenario(name, &scenario(MANY, ""));
+    let mut child = command(
+        workshop,
+        &["--profile", "builtin", "--no-report", &first, second],
+    )
+    .stdout(Stdio::piped())
+    .stderr(Stdio::piped())
+    .spawn()
+    .expect("the runner starts");
+    workshop.wait_for_rows(&mut child, name, 3);
+    child
+}
+
 #[test]
 fn ctrl_c_in_either_scenario_ends_the_shared_engine_too() {
     let workshop = workshop();
@@ -334,17 +349,8 @@ fn ctrl_c_in_either_scenario_ends_the_shared_engine_too() {
     assert_eq!(baseline(&second).expected, Some(true));
     assert_nothing_is_left(&workshop, &["first", "second"]);
 
-    let first = workshop.scenario("third", &scenario(MANY, ""));
     let second = workshop.scenario("unreached", &scenario(2, ""));
-    let mut child = command(
-        &workshop,
-        &["--profile", "builtin", "--no-report", &first, &second],
-    )
-    .stdout(Stdio::piped())
-    .stderr(Stdio::piped())
-    .spawn()
-    .expect("the runner starts");
-    workshop.wait_for_rows(&mut child, "third", 3);
+    let child = in_the_first(&workshop, "third", &second);
     signal(child.id(), "INT");
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
@@ -355,17 +361,8 @@ fn ctrl_c_in_either_scenario_ends_the_shared_engine_too() {
 #[test]
 fn a_scenario_that_fails_hands_nothing_on() {
     let workshop = workshop();
-    let first = workshop.scenario("first", &scenario(MANY, ""));
     let second = workshop.scenario("second", &scenario(2, ""));
-    let mut child = command(
-        &workshop,
-        &["--profile", "builtin", "--no-report", &first, &second],
-    )
-    .stdout(Stdio::piped())
-    .stderr(Stdio::piped())
-    .spawn()
-    .expect("the runner starts");
-    workshop.wait_for_rows(&mut child, "first", 3);
+    let child = in_the_first(&workshop, "first", &second);
     let folder = workshop.run_folder("first");
     let cached = processes_of(&folder)
         .into_iter()
