@@ -8,4 +8,8 @@ cargo fmt --all --check
 RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS="-Dwarnings__CLIPPY_HACKERY__" \
     cargo build --release --workspace --all-targets --locked
 bash -n ci/*.sh .ci/run
+# Help texts name them as commands.
+for script in ci/*.sh; do
+    case $script in ci/stack-common.sh) ;; *) [ -x "$script" ] || { echo "$script is not executable"; exit 1; } ;; esac
+done
 echo "formatting and lints: clean"

@@ -248,6 +248,7 @@ fn engine(name: &str, tiers: &[&str]) -> EnginePlan {
         chunk_tokens: 256,
         paced: false,
         devices: 0,
+        device_indices: Vec::new(),
         telltales: Vec::new(),
         launches: Vec::new(),
         attach: None,

@@ -194,23 +194,30 @@ pub fn completed(frame: &Frame, turn: &[usize]) -> Option<f64> {
 }
 
 /// Tokens of each of a turn's prompts that could be cached: the part of its context that stood after earlier requests of the same context in this turn.
-/// `None` for a request before which nothing stood. `turn` is in order of `request_id`; in a conversation (`multi-turn`) the question before stands too.
+/// `None` for a request before which nothing stood. `turn` is in order of `request_id`.
+///
+/// In a conversation (`multi-turn`) that is everything before the new question: earlier questions, the replies to them, and the template's tokens around
+/// each. Plans do not know the template, so it is counted by the engine: the prompt, less that of the first question, which had nothing before it.
 pub fn cacheable_tokens(frame: &Frame, turn: &[usize], workload: &str) -> Vec<Option<u32>> {
     let mut stood = std::collections::BTreeMap::<u32, u32>::new();
+    let mut first_question = std::collections::BTreeMap::<u32, Option<u32>>::new();
     turn.iter()
         .map(|&index| {
             let request = &frame.requests[index];
-            let before = stood.get(&request.context_id).copied();
-            let leaves = if workload == "multi-turn" {
-                request.context_tokens + request.query_tokens
+            let tokens = if workload == "multi-turn" {
+                let first = *first_question.entry(request.context_id).or_insert(
+                    request
+                        .prompt_tokens
+                        .filter(|_| request.context_tokens == 0),
+                );
+                request.prompt_tokens?.checked_sub(first?)
             } else {
-                request.context_tokens
+                let entry = stood.entry(request.context_id).or_insert(0);
+                let before = *entry;
+                *entry = before.max(request.context_tokens);
+                Some(before.min(request.context_tokens))
             };
-            let entry = stood.entry(request.context_id).or_insert(0);
-            *entry = (*entry).max(leaves);
-            before
-                .map(|before| before.min(request.context_tokens))
-                .filter(|tokens| *tokens > 0)
+            tokens.filter(|tokens| *tokens > 0)
         })
         .collect()
 }

@@ -93,7 +93,23 @@ fn device_problem(plan: &Plan) -> Option<String> {
         Residency::InTurn | Residency::Resident => wanted.max().unwrap_or(0),
     };
     let found = devices::names().len();
-    (wanted > found).then(|| format!("{} needs {wanted} devices, found {found}; `runner doctor` tells what each profile needs", plan.scenario))
+    let named = running_engines(plan)
+        .into_iter()
+        .flat_map(|index| &plan.engines[index].device_indices)
+        .max();
+    if wanted > found {
+        return Some(format!(
+            "{} needs {wanted} devices, found {found}; `runner doctor` tells what each profile needs",
+            plan.scenario
+        ));
+    }
+    named.filter(|index| **index as usize >= found).map(|index| {
+        format!(
+            "profile {} names device {index}, and this host's are 0 to {}; `nvidia-smi -L` lists them",
+            plan.profile,
+            found.saturating_sub(1)
+        )
+    })
 }
 
 fn is_program(program: &str) -> bool {

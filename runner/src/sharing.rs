@@ -163,6 +163,7 @@ mod tests {
             chunk_tokens: 256,
             paced: false,
             devices: 0,
+            device_indices: Vec::new(),
             telltales: Vec::new(),
             launches: vec![Launch {
                 name: name.to_owned(),
@@ -268,7 +269,7 @@ mod tests {
     #[test]
     fn whatever_differs_or_touches_it_speaks_against_sharing() {
         let same = pair("b", "x");
-        let change: [Change; 12] = [
+        let change: [Change; 13] = [
             ("launch", |plan| {
                 plan.engines[0].launches[0]
                     .env
@@ -280,6 +281,9 @@ mod tests {
                     .insert("baseline".into(), Some(8000));
             }),
             ("devices", |plan| plan.engines[0].devices = 2),
+            ("device indices", |plan| {
+                plan.engines[0].device_indices = vec![1]
+            }),
             ("model", |plan| plan.model.used = "other".into()),
             ("residency", |plan| plan.residency = Residency::InTurn),
             ("profile", |plan| plan.profile = "other".into()),

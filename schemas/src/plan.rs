@@ -101,6 +101,9 @@ pub struct EnginePlan {
     /// Accelerators that it takes; 0 on a CPU and when attached.
     #[serde(default)]
     pub devices: u32,
+    /// Which, by NVML's index; empty where it takes the first that it sees.
+    #[serde(default)]
+    pub device_indices: Vec<u32>,
     /// Lines of its processes' logs that a reader of the report has to see: texts that such a line contains.
     #[serde(default)]
     pub telltales: Vec<String>,

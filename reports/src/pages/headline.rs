@@ -203,8 +203,13 @@ fn expectations(view: &View<'_>, most: usize) -> Vec<Block> {
         for (index, case) in expectation.cases.iter().enumerate() {
             table.rows.push(case_row(expectation, case, index == 0));
             if let Some(reason) = &case.reason {
+                // A case of no experiment has no label: the note names the expectation then.
+                let about = match case.label.as_str() {
+                    "" => &expectation.text,
+                    label => label,
+                };
                 reasons.add(
-                    case.label.clone(),
+                    about.to_owned(),
                     &format!("{}, {reason}", words::verdict(case.verdict).text),
                 );
             }
@@ -359,5 +364,30 @@ fn headline_row(
         cells,
         link: Some(super::TTFT.to_owned()),
         rule: first,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::scenario::{Expect, OneOrMany};
+
+    use super::*;
+    use crate::made_up::{MadeUp, expect};
+
+    #[test]
+    fn a_note_about_no_experiment_names_the_expectation() {
+        let elsewhere = Expect {
+            profile: Some(OneOrMany::One("elsewhere".to_owned())),
+            ..expect(0.5)
+        };
+        let analysis = MadeUp::new(3).expect(elsewhere).analyse();
+        let blocks = expectations(&View::new(&analysis), MOST_REASONS);
+        let Some(Block::Table(table)) = blocks.last() else {
+            panic!("no table");
+        };
+        let [note] = table.notes.as_slice() else {
+            panic!("{:?}", table.notes);
+        };
+        assert!(note.starts_with(&analysis.expectations[0].text), "{note}");
     }
 }

@@ -34,6 +34,8 @@ pub struct Request<'a> {
     pub python: &'a Search,
     /// Accelerators of this host.
     pub devices: usize,
+    /// Those that engines before this one have to themselves.
+    pub devices_taken: u32,
     /// Engines of the scenario that this host starts, this one included.
     pub together: usize,
     /// `-p`: the port that the engine has to take.
@@ -68,6 +70,38 @@ impl<'a> Request<'a> {
         self.engine
             .tensor_parallel
             .or_else(|| settings?.tensor_parallel)
+    }
+
+    /// How many accelerators it takes; 0 on a CPU.
+    fn wanted_devices(&self) -> u32 {
+        if self.on_devices() {
+            self.tensor_parallel().unwrap_or(1)
+        } else {
+            0
+        }
+    }
+
+    /// Which those are. Empty where it takes the first that it sees, as engines do by themselves: the host's scheduler may have chosen them.
+    fn device_indices(&self) -> Result<Vec<u32>, String> {
+        let wanted = self.wanted_devices();
+        let taken = self.devices_taken;
+        let (usable, said): (Vec<u32>, _) = match &self.profile.devices {
+            Some(named) => (named.clone(), "the profile names"),
+            // On a host without any, a plan for such a host can still be looked at; it is refused before it would run.
+            None if self.devices == 0 => ((0..taken + wanted).collect(), "found"),
+            None => ((0..self.devices as u32).collect(), "found"),
+        };
+        let own = usable.get(taken as usize..(taken + wanted) as usize);
+        let own = own.ok_or_else(|| {
+            let beside = match taken {
+                0 => String::new(),
+                taken => format!(" beside {taken} of the engines before it"),
+            };
+            format!("needs {wanted} devices{beside}, {said} {}", usable.len())
+        })?;
+        let chosen =
+            self.profile.devices.is_some() || self.profile.residency == Residency::SideBySide;
+        Ok(if chosen { own.to_vec() } else { Vec::new() })
     }
 
     /// The directory of the disk tier: the scenario's, or one in the run folder.
@@ -135,17 +169,16 @@ pub fn plan(request: &Request<'_>) -> Result<Planned, Box<Unsupported>> {
                     )
                 })
             }
-            Some(EngineKind::Vllm) => vllm::launches(request).map(|(launches, warnings)| {
-                let devices = request.tensor_parallel().unwrap_or(1);
-                (
-                    EnginePlan {
-                        launches,
-                        devices: if request.on_devices() { devices } else { 0 },
-                        telltales: lmcache_telltales(request.engine),
-                        ..engine.clone()
-                    },
-                    warnings,
-                )
+            Some(EngineKind::Vllm) => request.device_indices().and_then(|device_indices| {
+                let (launches, warnings) = vllm::launches(request, &device_indices)?;
+                let planned = EnginePlan {
+                    launches,
+                    devices: request.wanted_devices(),
+                    device_indices,
+                    telltales: lmcache_telltales(request.engine),
+                    ..engine.clone()
+                };
+                Ok((planned, warnings))
             }),
             None => Err("an engine that is started needs a kind".to_owned()),
         }
@@ -189,6 +222,7 @@ fn shell(request: &Request<'_>) -> EnginePlan {
         chunk_tokens: chunk_tokens(request, kind),
         paced: request.engine.paced.is_some(),
         devices: 0,
+        device_indices: Vec::new(),
         telltales: Vec::new(),
         launches: Vec::new(),
         attach: request.engine.attach.as_ref().map(|attach| AttachPlan {

@@ -27,7 +27,10 @@ const ENVIRONMENT: [(&str, &str); 5] = [
 ///
 /// # Errors
 /// In words, what cannot be had here.
-pub(crate) fn launches(request: &Request<'_>) -> Result<(Vec<Launch>, Vec<String>), String> {
+pub(crate) fn launches(
+    request: &Request<'_>,
+    device_indices: &[u32],
+) -> Result<(Vec<Launch>, Vec<String>), String> {
     let engine = request.engine;
     let backend = engine
         .backend
@@ -37,14 +40,6 @@ pub(crate) fn launches(request: &Request<'_>) -> Result<(Vec<Launch>, Vec<String
         return Err(format!(
             "vLLM cannot load `{}`, which is inside the runner; `--profile cpu` has a model for both",
             request.model.used
-        ));
-    }
-    let devices = request.tensor_parallel().unwrap_or(1) as usize;
-    // On a host without any, a plan for such a host can still be looked at; it is refused before it would run.
-    if request.on_devices() && (1..devices).contains(&request.devices) {
-        return Err(format!(
-            "needs {devices} devices, found {}",
-            request.devices
         ));
     }
     let python = request.python.found.as_ref().ok_or_else(|| {
@@ -80,6 +75,8 @@ pub(crate) fn launches(request: &Request<'_>) -> Result<(Vec<Launch>, Vec<String
     if !request.on_devices() {
         env.extend(threads(request)?.map(|cores| ("VLLM_CPU_OMP_THREADS_BIND".to_owned(), cores)));
     }
+    let visible = visible_devices(device_indices);
+    env.extend(visible.clone());
     env.extend(kept.env);
     let (_, profile_env) = request.extras(EngineKind::Vllm);
     env.extend(profile_env);
@@ -90,6 +87,10 @@ pub(crate) fn launches(request: &Request<'_>) -> Result<(Vec<Launch>, Vec<String
         contains: None,
     };
     let mut launches = kept.sidecars;
+    // A cache server of its own opens the engine's device memory by the same numbers.
+    for sidecar in &mut launches {
+        sidecar.env.extend(visible.clone());
+    }
     launches.push(Launch {
         name: request.name.to_owned(),
         role: Role::Engine,
@@ -112,6 +113,18 @@ pub(crate) fn launches(request: &Request<'_>) -> Result<(Vec<Launch>, Vec<String
         cores: request.profile.cores.engine.clone(),
     });
     Ok((launches, kept.warnings))
+}
+
+/// What shows an engine no other devices than these. CUDA counts the fastest first unless told to count as NVML does, whose indices these are.
+fn visible_devices(indices: &[u32]) -> Vec<(String, String)> {
+    if indices.is_empty() {
+        return Vec::new();
+    }
+    let indices: Vec<String> = indices.iter().map(u32::to_string).collect();
+    vec![
+        ("CUDA_DEVICE_ORDER".to_owned(), "PCI_BUS_ID".to_owned()),
+        ("CUDA_VISIBLE_DEVICES".to_owned(), indices.join(",")),
+    ]
 }
 
 /// vLLM's own offloading to host memory.
@@ -320,6 +333,16 @@ mod tests {
         profile: &Profile,
         python: &Search,
     ) -> Result<Planned, Box<Unsupported>> {
+        placed(engine, profile, python, 1, 0)
+    }
+
+    fn placed(
+        engine: &Engine,
+        profile: &Profile,
+        python: &Search,
+        devices: usize,
+        devices_taken: u32,
+    ) -> Result<Planned, Box<Unsupported>> {
         adapter::plan(&Request {
             name: "e",
             index: 0,
@@ -327,7 +350,8 @@ mod tests {
             model: &model(),
             profile,
             python,
-            devices: 1,
+            devices,
+            devices_taken,
             together: 2,
             fixed_port: None,
             seed: (1 << 31) + 5,
@@ -461,6 +485,60 @@ mod tests {
             command.contains("--gpu-memory-utilization 0.420 "),
             "{command}"
         );
+    }
+
+    /// What the engine may see, and its indices.
+    fn seen(
+        profile: &Profile,
+        keys: &str,
+        devices: usize,
+        taken: u32,
+    ) -> Result<(String, Vec<u32>), String> {
+        let planned = placed(&engine(keys), profile, &python(), devices, taken)
+            .map_err(|unsupported| unsupported.reason)?;
+        let env = &planned.engine.launches[0].env;
+        let visible = env.get("CUDA_VISIBLE_DEVICES").cloned().unwrap_or_default();
+        assert_eq!(visible.is_empty(), !env.contains_key("CUDA_DEVICE_ORDER"));
+        Ok((visible, planned.engine.device_indices))
+    }
+
+    #[test]
+    fn engines_see_the_devices_that_the_profile_or_living_side_by_side_gives_them() {
+        use schemas::profile::Residency::{Resident, SideBySide};
+        let on_devices = |residency, devices: Option<Vec<u32>>| Profile {
+            memory_share: Some(0.84),
+            residency,
+            devices,
+            ..profile("")
+        };
+        let none = "backend.none = {}";
+        let two = "backend.none = {}\ntensor-parallel = 2";
+
+        let any = on_devices(Resident, None);
+        assert_eq!(seen(&any, none, 2, 0), Ok((String::new(), vec![])));
+        assert_eq!(
+            seen(&any, two, 1, 0),
+            Err("needs 2 devices, found 1".into())
+        );
+
+        let second = on_devices(Resident, Some(vec![1]));
+        assert_eq!(seen(&second, none, 2, 0), Ok(("1".into(), vec![1])));
+        assert_eq!(
+            seen(&second, two, 2, 0),
+            Err("needs 2 devices, the profile names 1".into())
+        );
+
+        let apart = on_devices(SideBySide, None);
+        assert_eq!(seen(&apart, none, 2, 1), Ok(("1".into(), vec![1])));
+        assert_eq!(seen(&apart, two, 4, 1), Ok(("1,2".into(), vec![1, 2])));
+        assert_eq!(
+            seen(&apart, two, 2, 1),
+            Err("needs 2 devices beside 1 of the engines before it, found 2".into())
+        );
+        let chosen = on_devices(SideBySide, Some(vec![3, 0]));
+        assert_eq!(seen(&chosen, none, 4, 1), Ok(("0".into(), vec![0])));
+        // To be looked at, on a host without any.
+        assert_eq!(seen(&apart, two, 0, 1), Ok(("1,2".into(), vec![1, 2])));
     }
 
     #[test]

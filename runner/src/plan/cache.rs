@@ -180,6 +180,7 @@ mod tests {
             chunk_tokens: 256,
             paced: false,
             devices: 0,
+            device_indices: Vec::new(),
             telltales: Vec::new(),
             launches: Vec::new(),
             attach: None,

@@ -10,7 +10,7 @@ mod workload;
 
 use schemas::{
     plan::{EnginePlan, Experiment, FORMAT, Model, Plan, Skipped, Substitution, TrialPlan},
-    profile::{Limits, Profile},
+    profile::{Limits, Profile, Residency},
     scenario::{Metric, Scenario},
 };
 
@@ -99,6 +99,7 @@ pub fn build(inputs: Inputs<'_>) -> Plan {
         &mut substitutions,
     );
 
+    let mut devices_taken = 0;
     let engines: Vec<EnginePlan> = scenario
         .engine
         .iter()
@@ -112,6 +113,7 @@ pub fn build(inputs: Inputs<'_>) -> Plan {
                 profile,
                 python,
                 devices,
+                devices_taken,
                 together: scenario
                     .engine
                     .values()
@@ -122,6 +124,9 @@ pub fn build(inputs: Inputs<'_>) -> Plan {
             };
             match adapter::plan(&request) {
                 Ok(planned) => {
+                    if profile.residency == Residency::SideBySide {
+                        devices_taken += planned.engine.devices;
+                    }
                     warnings.extend(planned.warnings);
                     planned.engine
                 }

@@ -146,8 +146,12 @@ fn write_plan(out: &mut String, plan: &Plan, profile_reason: &str) -> std::fmt::
     let total = requests * running.len() * trials.at_least as usize;
     writeln!(
         out,
-        "\n  {total} requests in all, {} expectations",
-        plan.expectations.len()
+        "\n  {total} requests in all, {} {}",
+        plan.expectations.len(),
+        match plan.expectations.len() {
+            1 => "expectation",
+            _ => "expectations",
+        }
     )
 }
 

@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use regex::Regex;
+
 /// Lines that a failure quotes.
 const QUOTED_LINES: usize = 10;
 
@@ -14,6 +16,9 @@ const QUOTED_CHARACTERS: usize = 300;
 
 /// How far back from the end lines are looked for.
 const QUOTED_BYTES: u64 = 64 * 1024;
+
+/// How Python ends the account of an exception: `torch.AcceleratorError: CUDA error: …`.
+const EXCEPTION: &str = r"\b\w*(?:Error|Exception): \S";
 
 /// The log of one start of a process: a file, from a place on. Earlier starts of the same process wrote what stands before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,20 +53,25 @@ impl LogTail {
     }
 
     /// The last lines, fit to be shown: blank ones left out, without control characters, of a line that was overwritten only the last state.
+    /// An engine that dies of an exception goes on to tell how it shuts down: where the exception stands further up, its line is the first here.
     pub(super) fn last_lines(&self) -> Vec<String> {
         let Ok(bytes) = self.end() else {
             return Vec::new();
         };
         let text = String::from_utf8_lossy(&bytes);
-        let mut lines: Vec<String> = text
-            .lines()
-            .rev()
-            .map(shown)
-            .filter(|line| !line.is_empty())
-            .take(QUOTED_LINES)
-            .collect();
-        lines.reverse();
-        lines
+        let lines: Vec<&str> = text.lines().collect();
+        let mut quoted: Vec<String> = Vec::new();
+        let mut first = lines.len();
+        while first > 0 && quoted.len() < QUOTED_LINES {
+            first -= 1;
+            quoted.extend(Some(shown(lines[first])).filter(|line| !line.is_empty()));
+        }
+        quoted.reverse();
+        let exception = Regex::new(EXCEPTION).expect("a constant");
+        if let Some(cause) = lines[..first].iter().find(|line| exception.is_match(line)) {
+            quoted.splice(0..0, [shown(cause), "…".to_owned()]);
+        }
+        quoted
     }
 
     fn end(&self) -> io::Result<Vec<u8>> {
@@ -146,6 +156,25 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn an_exception_above_the_last_lines_is_quoted_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("engine.log");
+        let log = LogTail::from_now(path.clone());
+        append(
+            &path,
+            "(worker) torch.AcceleratorError: CUDA error: device-side assert triggered\n",
+        );
+        append(&path, "(worker) RuntimeError: cancelled\n");
+        for number in 0..QUOTED_LINES - 1 {
+            append(&path, &format!("shutting down {number}\n"));
+        }
+        let lines = log.last_lines();
+        assert!(lines[0].contains("AcceleratorError"), "{lines:?}");
+        assert_eq!(lines[1..3], ["…", "(worker) RuntimeError: cancelled"]);
+        assert_eq!(lines.len(), QUOTED_LINES + 2);
+    }
 
     fn append(path: &Path, text: &str) {
         let mut file = OpenOptions::new()
