@@ -218,7 +218,7 @@ for i in "${!names[@]}"; do
     keep "$outputs/$name/$after" "$folder" || code=$?
     folders+=("$folder")
     # The first paragraph under the question.
-    answer=$(sed -n '3p' "$folder/summary.md" 2>/dev/null | sed 's/ its last lines .*//;s/|/\\|/g') || true
+    answer=$(sed -n '3p' "$folder/summary.md" 2>/dev/null | sed 's/|/\\|/g') || true
     lines+=("| $name | $(word "$code") | $code | $(seconds "$folder/manifest.json") | $(basename "$profile" .toml) | $(basename "$folder") | $answer |")
 done
 

@@ -111,6 +111,16 @@ pub struct RunFacts {
     pub outcomes: Outcomes,
 }
 
+impl RunFacts {
+    /// Why it is partial, with what a log said of it: several lines, for those who have no page of warnings beside it.
+    pub fn partial_in_full(&self) -> Option<String> {
+        match &self.ending {
+            Some(Ending::Failed { reason }) => Some(format!("the run could not go on: {reason}")),
+            _ => self.partial.clone(),
+        }
+    }
+}
+
 /// Rows by outcome.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Outcomes {

@@ -362,7 +362,10 @@ impl Compared {
 
 #[cfg(test)]
 mod tests {
+    use schemas::manifest::Ending;
+
     use super::*;
+    use crate::made_up::{MadeUp, expect};
 
     fn compared(ratio: f64, interval: Option<(f64, f64)>) -> Compared {
         let estimate = |value, interval: Option<(f64, f64)>| Estimate {
@@ -404,6 +407,29 @@ mod tests {
                 .sentence("X")
                 .contains("too few for an interval")
         );
+    }
+
+    #[test]
+    fn why_nothing_was_measured_is_one_sentence() {
+        let mut made_up = MadeUp::new(1);
+        made_up.rows.clear();
+        made_up.manifest.ending = Some(Ending::Failed {
+            reason: "engine `lmcache` ended unasked\n  its last lines (a.log):\n    x".to_owned(),
+        });
+        assert_eq!(
+            made_up.analyse().answer.sentence,
+            "No answer: nothing was measured; the run could not go on: engine `lmcache` ended unasked."
+        );
+    }
+
+    #[test]
+    fn without_a_baseline_the_engine_that_expectations_name_stands_in() {
+        let mut made_up = MadeUp::new(3).expect(expect(0.5));
+        for engine in &mut made_up.plan.engines {
+            engine.baseline = false;
+        }
+        let named = made_up.analyse().answer;
+        assert_eq!((named.engine_id, named.baseline_id), (Some(0), Some(1)));
     }
 
     #[test]

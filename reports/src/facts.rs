@@ -173,14 +173,22 @@ impl<'a> Facts<'a> {
         0..self.data.plan.experiments.len() as u32
     }
 
-    /// The engine that the others are compared with: the first without a backend, else the first of the file; `None` with one engine.
+    /// The engine that the others are compared with: the first without a backend, else the first that an expectation is relative to, else the first of
+    /// the file; `None` with one engine.
     pub(crate) fn baseline_id(&self) -> Option<u32> {
-        let engines = &self.data.plan.engines;
-        (engines.len() > 1).then(|| {
-            engines
+        let plan = &self.data.plan;
+        let named = || {
+            plan.expectations
                 .iter()
-                .position(|engine| engine.baseline)
-                .unwrap_or(0) as u32
+                .filter_map(|expect| expect.relative_to.as_deref())
+                .find_map(|name| self.engine_id(name))
+        };
+        let without_backend = plan.engines.iter().position(|engine| engine.baseline);
+        (plan.engines.len() > 1).then(|| {
+            without_backend
+                .map(|index| index as u32)
+                .or_else(named)
+                .unwrap_or(0)
         })
     }
 

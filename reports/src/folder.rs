@@ -94,12 +94,16 @@ pub struct RunData {
 }
 
 impl RunData {
-    /// Why the run is only a part of what was planned; `None` when it is whole.
+    /// Why the run is only a part of what was planned, in one line; `None` when it is whole.
     pub fn partial(&self) -> Option<String> {
         match &self.manifest.ending {
             Some(Ending::Complete) => None,
             Some(Ending::Interrupted) => Some("interrupted by the user".to_owned()),
-            Some(Ending::Failed { reason }) => Some(format!("the run could not go on: {reason}")),
+            Some(Ending::Failed { reason }) => {
+                // What a log said comes after the first line.
+                let first = reason.lines().next().unwrap_or_default();
+                Some(format!("the run could not go on: {first}"))
+            }
             None => Some("the runner ended before the run did".to_owned()),
         }
     }

@@ -89,7 +89,7 @@ fn named(what: &str, label: &str) -> String {
 }
 
 fn ending(analysis: &Analysis) -> TestCaseStatus {
-    match (&analysis.run.ending, &analysis.run.partial) {
+    match (&analysis.run.ending, analysis.run.partial_in_full()) {
         (Some(Ending::Complete), None) => TestCaseStatus::success(),
         (_, partial) => error(
             "partial",

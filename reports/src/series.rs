@@ -308,14 +308,21 @@ fn distribution(metric: Metric, requests: Requests, sorted: &[f64]) -> Option<Di
 }
 
 /// Counters of an engine and its sidecars that moved during its turns; buckets of histograms are left to `counters.parquet`.
+///
+/// One that a process did not show before a turn, although it was asked, and shows afterwards stood at 0: Prometheus' clients make a counter with labels
+/// at its first use.
 fn counters(facts: &Facts<'_>, experiment: u32, engine_id: u32) -> Vec<CounterDelta> {
     let mut found = BTreeMap::<(&str, &str, &str), BTreeMap<u32, [Option<(u64, f64)>; 2]>>::new();
+    let mut asked_before = BTreeMap::<(&str, u32), u64>::new();
     for counter in &facts.data.counters {
         if counter.experiment != experiment
             || facts.owner(&counter.subject) != Some(engine_id)
             || counter.name.ends_with("_bucket")
         {
             continue;
+        }
+        if counter.edge == Edge::Before {
+            asked_before.insert((&counter.subject, counter.trial), counter.at_ns);
         }
         let edges = found
             .entry((&counter.subject, &counter.name, &counter.labels))
@@ -332,8 +339,14 @@ fn counters(facts: &Facts<'_>, experiment: u32, engine_id: u32) -> Vec<CounterDe
         .into_iter()
         .filter_map(|((subject, name, labels), trials)| {
             let whole: Vec<((u64, f64), (u64, f64))> = trials
-                .values()
-                .filter_map(|[before, after]| Some(((*before)?, (*after)?)))
+                .into_iter()
+                .filter_map(|(trial, [before, after])| {
+                    let unborn = || {
+                        let asked = asked_before.get(&(subject, trial))?;
+                        counts_up(name).then_some((*asked, 0.0))
+                    };
+                    Some((before.or_else(unborn)?, after?))
+                })
                 .collect();
             let (_, before) = whole
                 .iter()
@@ -357,4 +370,11 @@ fn counters(facts: &Facts<'_>, experiment: u32, engine_id: u32) -> Vec<CounterDe
             })
         })
         .collect()
+}
+
+/// By Prometheus' naming: a counter, or the count or sum of a histogram.
+fn counts_up(name: &str) -> bool {
+    ["_total", "_count", "_sum"]
+        .iter()
+        .any(|end| name.ends_with(end))
 }

@@ -112,8 +112,8 @@ impl Lines {
     }
 
     fn answer(&mut self, analysis: &Analysis) {
-        if let Some(partial) = &analysis.run.partial {
-            self.line("▲ partial", OPEN, partial);
+        if let Some(partial) = analysis.run.partial_in_full() {
+            self.line("▲ partial", OPEN, &partial);
         }
         let sentence = &analysis.answer.sentence;
         match analysis.validity.state {

@@ -5,6 +5,7 @@ use schemas::{
     manifest::Ending,
     plan::{EventAction, Happened, Skipped},
     row::Outcome,
+    sample::Edge,
     scenario::{Goodput, Metric, Phase, Requests},
 };
 
@@ -33,6 +34,24 @@ fn three_trials() -> MadeUp {
         (reused(0.0), 400 * MS),
         (reused(0.1), 400 * MS),
     ])
+}
+
+/// vLLM shows `kv_offload_load_bytes_total` from its first load on, and a first trial's 19 GB were left out.
+#[test]
+fn a_counter_that_was_not_there_before_its_first_use_stood_at_0() {
+    let grown = |name: &str| {
+        let mut made_up = MadeUp::new(1)
+            .counted("other_total", 5.0)
+            .counted(name, 7.0);
+        made_up
+            .counters
+            .retain(|counter| counter.name != name || counter.edge == Edge::After);
+        let counters = made_up.analyse().experiments[0].engines[0].counters.clone();
+        let found = counters.into_iter().find(|counter| counter.name == name);
+        found.map(|counter| (counter.before, counter.delta))
+    };
+    assert_eq!(grown("late_total"), Some((0.0, 1007.0)));
+    assert_eq!(grown("late_usage_bytes"), None);
 }
 
 #[test]

@@ -196,7 +196,7 @@ impl TimeChart {
                 shade,
             );
             if named && to - from > 18.0 {
-                let text = shorten(canvas, &span.label, &style, to - from - 2.0);
+                let text = span_label(canvas, &span.label, &style, to - from - 2.0);
                 canvas.text(
                     (from + to) / 2.0,
                     area.y - room_above(false, true) - 2.0,
@@ -206,6 +206,22 @@ impl TimeChart {
                 );
             }
         }
+    }
+}
+
+/// The label whole; where that has no room, the value of a name and a value alone; else cut in the middle.
+fn span_label(canvas: &Canvas<'_>, label: &str, style: &TextStyle, room: f32) -> String {
+    let value = label
+        .split_once(' ')
+        .map(|(_, value)| value)
+        .filter(|value| value.chars().all(|character| character.is_ascii_digit()));
+    match value {
+        Some(value)
+            if canvas.measure(style, label) > room && canvas.measure(style, value) <= room =>
+        {
+            value.to_owned()
+        }
+        _ => shorten(canvas, label, style, room),
     }
 }
 

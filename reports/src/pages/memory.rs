@@ -21,14 +21,22 @@ const TITLE: &str = "Memory and movement over time";
 
 pub(crate) fn pages(view: &View<'_>) -> Pages {
     let panels: Vec<TimePanel> = [
-        panel(view, "device memory", |series| {
+        panel(view, "device memory", Quantity::Bytes, |series| {
             levels(&series.gpu_memory_bytes)
         }),
-        panel(view, "host memory, RSS", |series| levels(&series.rss_bytes)),
-        panel(view, "written to disk", |series| {
+        panel(
+            view,
+            "device busy, share of the time",
+            Quantity::Share,
+            |series| shares(&series.gpu_utilisation_percent),
+        ),
+        panel(view, "host memory, RSS", Quantity::Bytes, |series| {
+            levels(&series.rss_bytes)
+        }),
+        panel(view, "written to disk", Quantity::Bytes, |series| {
             growth(&series.disk_written_bytes)
         }),
-        panel(view, "read from disk", |series| {
+        panel(view, "read from disk", Quantity::Bytes, |series| {
             growth(&series.disk_read_bytes)
         }),
     ]
@@ -54,7 +62,7 @@ pub(crate) fn pages(view: &View<'_>) -> Pages {
         blocks,
         how_to_read: Some(
             "shaded spans are experiments. RSS is of the whole process tree, sidecars apart (thin lines). Disk bytes are those of the block layer since the first \
-             reading: what the page cache serves is not in them."
+             reading: what the page cache serves is not in them. An engine's device memory is that of all its devices. A device is busy while any kernel runs on it, however little of it that fills."
                 .to_owned(),
         ),
     }])
@@ -64,6 +72,13 @@ fn levels(values: &[Option<u64>]) -> Vec<Option<f64>> {
     values
         .iter()
         .map(|value| value.map(|value| value as f64))
+        .collect()
+}
+
+fn shares(percent: &[Option<u32>]) -> Vec<Option<f64>> {
+    percent
+        .iter()
+        .map(|percent| percent.map(|percent| f64::from(percent) / 100.0))
         .collect()
 }
 
@@ -86,6 +101,7 @@ fn growth(values: &[Option<u64>]) -> Vec<Option<f64>> {
 fn panel(
     view: &View<'_>,
     title: &str,
+    quantity: Quantity,
     values: impl Fn(&ResourceSeries) -> Vec<Option<f64>>,
 ) -> Option<TimePanel> {
     // What belongs to no engine (the runner, a whole device) is drawn as a baseline is.
@@ -121,7 +137,7 @@ fn panel(
         .collect();
     (!series.is_empty()).then(|| TimePanel {
         title: title.to_owned(),
-        quantity: Quantity::Bytes,
+        quantity,
         series,
     })
 }
