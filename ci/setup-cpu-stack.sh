@@ -30,22 +30,6 @@ done
 
 on_linux_x86_64
 
-install_packages() {
-    if [ -e "$stack/venv/installed" ] && "$stack/venv/bin/python" -c '' 2>/dev/null; then return; fi
-    local python free_kib
-    python=$(find_python 3.11 3.12) || fail "no Python 3.11 or 3.12 with venv is found. Debian and Ubuntu: \`sudo apt-get install python3 python3-venv\`; elsewhere: \`pyenv install 3.11\`"
-    free_kib=$(df --output=avail -k "$stack" | tail -n 1)
-    [ "$free_kib" -gt $((12 << 20)) ] || fail "$stack needs 12 GiB free while it is made, there are $((free_kib >> 20)); KVBENCH_CACHE names another place"
-    say "vLLM, LMCache and what they need: $(grep -cF '==' "$here/requirements.txt") packages under $("$python" --version), about 3 GB to fetch"
-    # Half an installation is not worth mending: what was fetched is in pip's own cache.
-    rm -rf "$stack/venv"
-    "$python" -m venv "$stack/venv"
-    # Downloads are unpacked beside the folder they go to, because /tmp is small, or memory, on many hosts.
-    quietly "$stack/logs/pip.log" "$stack" \
-        env TMPDIR="$stack/tmp" "$stack/venv/bin/python" -m pip install --disable-pip-version-check --no-input --no-deps --only-binary=:all: -r "$here/requirements.txt"
-    touch "$stack/venv/installed"
-}
-
 make_model() {
     local made_by
     made_by=$(sha256sum <"$here/make_model.py")
@@ -76,7 +60,7 @@ take_turn cpu-stack
 
 rm -rf "$stack/tmp"
 mkdir "$stack/tmp"
-install_packages
+install_packages "$stack" "$here/requirements.txt" 12 3.11 3.12
 make_model
 link_redis "$stack"
 prove

@@ -159,3 +159,24 @@ for argument in sys.argv[1:]:
     print(f"{name:13} {version(package or name)}")
 END
 }
+
+# install_packages STACK REQUIREMENTS GIB PYTHON…: exactly these packages in STACK/venv, with the first Python of these versions. GIB is free disk
+# while it works.
+install_packages() {
+    local stack=$1 requirements=$2 gib=$3 versions python free_kib
+    shift 3
+    if [ -e "$stack/venv/installed" ] && "$stack/venv/bin/python" -c '' 2>/dev/null; then return; fi
+    versions=$*
+    python=$(find_python "$@") ||
+        fail "no Python ${versions// / or } with venv is found. Debian and Ubuntu: \`sudo apt-get install python3 python3-venv\`; elsewhere: \`pyenv install $1\`"
+    free_kib=$(df --output=avail -k "$stack" | tail -n 1)
+    [ "$free_kib" -gt $((gib << 20)) ] || fail "$stack needs $gib GiB free while it is made, there are $((free_kib >> 20)); KVBENCH_CACHE names another place"
+    say "vLLM, LMCache and what they need: $(grep -cF '==' "$requirements") packages under $("$python" --version), some GB to fetch"
+    # Half an installation is not worth mending: what was fetched is in pip's own cache.
+    rm -rf "$stack/venv"
+    "$python" -m venv "$stack/venv"
+    # Downloads are unpacked beside the folder they go to, because /tmp is small, or memory, on many hosts.
+    quietly "$stack/logs/pip.log" "$stack" \
+        env TMPDIR="$stack/tmp" "$stack/venv/bin/python" -m pip install --disable-pip-version-check --no-input --no-deps --only-binary=:all: -r "$requirements"
+    touch "$stack/venv/installed"
+}
