@@ -1,12 +1,13 @@
 //! What loading KV costs beside computing it again, and from which context length it pays.
 
-use schemas::scenario::Metric;
+use schemas::scenario::{Metric, Phase};
 use serde::Serialize;
 
 use crate::{
     analysis::{EngineResult, ExperimentAnalysis, State},
     facts::Facts,
     metrics, number,
+    series::engine_result,
     stats::{self, Estimate},
 };
 
@@ -17,6 +18,8 @@ pub struct BreakEven {
     pub engine_id: u32,
     /// The engine that recomputes.
     pub relative_to: u32,
+    /// Of which requests it is, where the run has an event: of those before it.
+    pub phase: Option<Phase>,
     /// The tiers that loaded, in words.
     pub tier: String,
     /// Median cached tokens × KV bytes of a token.
@@ -78,12 +81,29 @@ pub enum Pays {
 
 /// What loading costs and saves for each engine with tiers, beside the engine that recomputes.
 ///
-/// `wire_bytes` is null: the tiers that this version starts count no bytes on the wire.
+/// `wire_bytes` is null: the tiers that this version starts count no bytes on the wire. Where the run has an event, only what was before it counts: a tier
+/// that was killed in between has no bandwidth.
 pub(crate) fn break_even(
     facts: &Facts<'_>,
     experiment: u32,
     engines: &[EngineResult],
 ) -> Vec<BreakEven> {
+    if facts.data.events.is_empty() {
+        return undisturbed(facts, experiment, engines);
+    }
+    let before = facts.before_events();
+    let engines: Vec<EngineResult> = engines
+        .iter()
+        .map(|engine| engine_result(&before, experiment, engine.engine_id))
+        .collect();
+    let mut found = undisturbed(&before, experiment, &engines);
+    for entry in &mut found {
+        entry.phase = Some(Phase::BeforeEvent);
+    }
+    found
+}
+
+fn undisturbed(facts: &Facts<'_>, experiment: u32, engines: &[EngineResult]) -> Vec<BreakEven> {
     let Some(baseline_id) = facts
         .baseline_id()
         .filter(|&id| facts.engine(id).is_some_and(|engine| engine.baseline))
@@ -109,6 +129,7 @@ pub(crate) fn break_even(
             let mut found = BreakEven {
                 engine_id: engine.engine_id,
                 relative_to: baseline_id,
+                phase: None,
                 tier: facts
                     .engine(engine.engine_id)
                     .map_or_else(String::new, |engine| engine.backend.clone()),
@@ -208,8 +229,12 @@ pub(crate) fn median_tokens(
     stats::median(&mut tokens).map(|median| median.round() as u64)
 }
 
-/// From which context length each engine pays, over the experiments that are VALID.
+/// From which context length each engine pays, over the experiments that are VALID. Nothing where the run has an event: a ratio over what was before it
+/// and after tells of neither.
 pub(crate) fn paying(facts: &Facts<'_>, experiments: &[ExperimentAnalysis]) -> Vec<PayingContext> {
+    if !facts.data.events.is_empty() {
+        return Vec::new();
+    }
     let Some(baseline_id) = facts.baseline_id() else {
         return Vec::new();
     };
@@ -349,6 +374,7 @@ mod tests {
         let mut found = BreakEven {
             engine_id: 0,
             relative_to: 1,
+            phase: None,
             tier: "local-cpu 20GB".to_owned(),
             kv_bytes: Some(1_000_000_000),
             wire_bytes: None,

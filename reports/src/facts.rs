@@ -1,6 +1,9 @@
 //! A run's facts, grouped for the questions that are asked of them: rows by experiment, engine and trial, and what the plan says of each.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use schemas::{
     plan::{EnginePlan, Experiment},
@@ -19,8 +22,12 @@ pub(crate) struct Facts<'a> {
     /// What the run left.
     pub data: &'a RunData,
     /// Row numbers by (experiment, engine) and trial, in order of `request_id`.
-    turns: BTreeMap<(u32, u32), BTreeMap<u32, Vec<usize>>>,
+    turns: Turns,
+    /// See [`Facts::cacheable_tokens`].
+    cacheable_tokens: Arc<[Option<u32>]>,
 }
+
+type Turns = BTreeMap<(u32, u32), BTreeMap<u32, Vec<usize>>>;
 
 /// First intended and last done of some requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,29 +40,50 @@ pub(crate) struct Span {
 
 impl<'a> Facts<'a> {
     pub(crate) fn new(data: &'a RunData) -> Self {
-        Self::of(data, |_| true)
+        let turns = turns_of(data, |_| true);
+        let mut cacheable_tokens = vec![None; data.frame.requests.len()];
+        for ((experiment, _), trials) in &turns {
+            let planned = data.plan.experiments.get(*experiment as usize);
+            let workload = planned.map_or("", |experiment| experiment.workload.as_str());
+            for turn in trials.values() {
+                let tokens = metrics::cacheable_tokens(&data.frame, turn, workload);
+                for (index, tokens) in turn.iter().zip(tokens) {
+                    cacheable_tokens[*index] = tokens;
+                }
+            }
+        }
+        Self {
+            data,
+            turns,
+            cacheable_tokens: cacheable_tokens.into(),
+        }
     }
 
     /// The same facts with only the rows of one phase: every question then is about those.
     pub(crate) fn of_phase(&self, phase: Phase) -> Self {
-        Self::of(self.data, |request| request.phase == Some(phase))
+        self.only(|request| request.phase == Some(phase))
     }
 
-    fn of(data: &'a RunData, keep: impl Fn(&Request) -> bool) -> Self {
-        let mut turns = BTreeMap::<(u32, u32), BTreeMap<u32, Vec<usize>>>::new();
-        let rows = data.frame.requests.iter().enumerate();
-        for (index, request) in rows.filter(|(_, request)| keep(request)) {
-            turns
-                .entry((request.experiment, request.engine_id))
-                .or_default()
-                .entry(request.trial)
-                .or_default()
-                .push(index);
+    /// The same facts without the rows that an event came into or before: what was so while nothing had happened yet.
+    pub(crate) fn before_events(&self) -> Self {
+        self.only(|request| {
+            request
+                .phase
+                .is_none_or(|phase| phase == Phase::BeforeEvent)
+        })
+    }
+
+    fn only(&self, keep: impl Fn(&Request) -> bool) -> Self {
+        Self {
+            data: self.data,
+            turns: turns_of(self.data, keep),
+            cacheable_tokens: Arc::clone(&self.cacheable_tokens),
         }
-        for turn in turns.values_mut().flat_map(BTreeMap::values_mut) {
-            turn.sort_by_key(|&index| data.frame.requests[index].request_id);
-        }
-        Self { data, turns }
+    }
+
+    /// By row: [`metrics::cacheable_tokens`] of its whole turn. What stood before an event stands for the requests after it, whether they find it or not.
+    pub(crate) fn cacheable_tokens(&self) -> &[Option<u32>] {
+        &self.cacheable_tokens
     }
 
     /// The rows.
@@ -242,4 +270,21 @@ impl<'a> Facts<'a> {
             .filter_map(|values| crate::stats::median(values))
             .min_by(f64::total_cmp)
     }
+}
+
+fn turns_of(data: &RunData, keep: impl Fn(&Request) -> bool) -> Turns {
+    let mut turns = Turns::new();
+    let rows = data.frame.requests.iter().enumerate();
+    for (index, request) in rows.filter(|(_, request)| keep(request)) {
+        turns
+            .entry((request.experiment, request.engine_id))
+            .or_default()
+            .entry(request.trial)
+            .or_default()
+            .push(index);
+    }
+    for turn in turns.values_mut().flat_map(BTreeMap::values_mut) {
+        turn.sort_by_key(|&index| data.frame.requests[index].request_id);
+    }
+    turns
 }

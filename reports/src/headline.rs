@@ -96,7 +96,7 @@ fn row(
     };
     let later = |requests: Requests| {
         share_over_turns(facts, number, engine.engine_id, |turn| {
-            metrics::cached_fraction(facts.frame(), turn, &experiment.workload, requests)
+            metrics::cached_fraction(facts.frame(), facts.cacheable_tokens(), turn, requests)
         })
     };
     HeadlineRow {

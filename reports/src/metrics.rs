@@ -222,16 +222,17 @@ pub fn cacheable_tokens(frame: &Frame, turn: &[usize], workload: &str) -> Vec<Op
         .collect()
 }
 
-/// Cached fraction of one turn: cached tokens / tokens that could be cached ([`cacheable_tokens`]), summed over the requests asked about that tell both.
+/// Cached fraction of one turn, or of a part of it: cached tokens / tokens that could be cached, summed over the requests asked about that tell both.
+/// `cacheable_tokens` has [`cacheable_tokens`] of every row of the frame.
 pub fn cached_fraction(
     frame: &Frame,
+    cacheable_tokens: &[Option<u32>],
     turn: &[usize],
-    workload: &str,
     requests: Requests,
 ) -> Option<f64> {
     let (mut cached, mut cacheable) = (0u64, 0u64);
-    for (&index, could) in turn.iter().zip(cacheable_tokens(frame, turn, workload)) {
-        let request = &frame.requests[index];
+    for &index in turn {
+        let (request, could) = (&frame.requests[index], cacheable_tokens[index]);
         if !measured(request) || !matches(requests, request.kind) {
             continue;
         }

@@ -24,9 +24,6 @@ pub(crate) fn engine_result(facts: &Facts<'_>, experiment: u32, engine_id: u32) 
     let (estimates, distributions) = spread(facts, experiment, engine_id);
     let goodput = facts.data.plan.goodput.as_ref();
     let frame = facts.frame();
-    let workload = facts
-        .experiment(experiment)
-        .map_or("", |experiment| experiment.workload.as_str());
     EngineResult {
         engine_id,
         skipped: facts.skipped(experiment, engine_id).map(str::to_owned),
@@ -54,7 +51,7 @@ pub(crate) fn engine_result(facts: &Facts<'_>, experiment: u32, engine_id: u32) 
         }),
         completed: completed(facts, experiment, engine_id, Requests::All).map(|found| found.value),
         cached_fraction: share_over_turns(facts, experiment, engine_id, |turn| {
-            metrics::cached_fraction(frame, turn, workload, Requests::All)
+            metrics::cached_fraction(frame, facts.cacheable_tokens(), turn, Requests::All)
         }),
         counters: counters(facts, experiment, engine_id),
     }

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, path::Path};
 
 use anstyle::{AnsiColor, Style};
+use schemas::scenario::Requests;
 
 use crate::{
     analysis::{Analysis, HeadlineRow, State, Unit},
@@ -201,8 +202,14 @@ pub(crate) fn table(analysis: &Analysis) -> Vec<Vec<String>> {
         let names = rows.iter().map(|row| name(Some(row.engine_id)).to_owned());
         columns.push(("engine".to_owned(), names.collect()));
     }
+    // Where only cold requests are compared they are the next column.
+    let cold = if warm == figures::requests(Requests::Cold) {
+        Vec::new()
+    } else {
+        seconds(|row| row.cold_s.as_ref())
+    };
     let optional = [
-        ("cold", seconds(|row| row.cold_s.as_ref())),
+        ("cold", cold),
         (warm, seconds(|row| row.warm_s.as_ref())),
         (baseline, seconds(|row| row.baseline_warm_s.as_ref())),
         (
@@ -314,6 +321,16 @@ report   outputs/x/report.pdf\n"
         assert!(place("  × INVALID       1 of 2 experiments: ") < place("  answer"));
         assert!(place("  ○ not measured").is_some());
         assert!(place("  report").is_some_and(|index| index + 1 == lines.len()));
+    }
+
+    #[test]
+    fn where_only_cold_requests_are_compared_they_have_one_column() {
+        let mut analysis = fixture::analysis();
+        for row in &mut analysis.headline {
+            row.warm_requests = Requests::Cold;
+        }
+        let head = ["context", "cold", "baseline", "ratio", "cached"];
+        assert_eq!(table(&analysis)[0], head);
     }
 
     #[test]

@@ -170,6 +170,14 @@ fn what_comes_before_an_event_and_after_it_are_two_answers() {
     // The baseline knew no event: all of its requests are what the others are held against.
     assert_close(analysis.headline[1].ratio.unwrap().value, 2.25);
     assert!(analysis.headline[1].label.ends_with(" after the event"));
+    // The context stood before the event: the request after it could have found it, and did not.
+    assert_eq!(analysis.headline[1].cached_fraction.unwrap().value, 0.0);
+    // What loading costs is told of the time before only, and from where it pays not at all.
+    let loading = &analysis.experiments[0].break_even[0];
+    assert_eq!(loading.phase, Some(Phase::BeforeEvent));
+    assert_close(loading.reused_s.unwrap().value, 0.1);
+    assert_eq!(loading.kv_bytes, Some(u64::from(EXPECTED) * 1000));
+    assert_eq!(analysis.paying, []);
     let sentence = &analysis.answer.sentence;
     let expected = "Until lmcache was killed: the first token came after 0.100 s";
     assert!(sentence.starts_with(expected), "{sentence}");

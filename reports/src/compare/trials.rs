@@ -53,12 +53,9 @@ pub(crate) fn of(
                 .collect();
             metrics::completed(frame, &asked)
         }),
-        Metric::CachedFraction => {
-            let workload = facts
-                .experiment(experiment)
-                .map_or("", |experiment| experiment.workload.as_str());
-            by_turn(&|_, turn| metrics::cached_fraction(frame, turn, workload, wanted.requests))
-        }
+        Metric::CachedFraction => by_turn(&|_, turn| {
+            metrics::cached_fraction(frame, facts.cacheable_tokens(), turn, wanted.requests)
+        }),
         Metric::GpuMemory => {
             // The pool only repeats a flag: what is compared lies beyond it, where it is known.
             let pool = resources::pool_bytes(facts, engine_id);

@@ -24,6 +24,13 @@ fn close(found: Option<f64>, wanted: f64) -> bool {
     found.is_some_and(|found| (found - wanted).abs() < 1e-9)
 }
 
+/// Of some rows of a frame that is one turn.
+fn share(frame: &Frame, of: &[usize], workload: &str, requests: Requests) -> Option<f64> {
+    let whole: Vec<usize> = (0..frame.requests.len()).collect();
+    let cacheable = cacheable_tokens(frame, &whole, workload);
+    cached_fraction(frame, &cacheable, of, requests)
+}
+
 #[test]
 fn every_clock_starts_and_stops_where_its_definition_says() {
     let frame = frame(turn());
@@ -93,13 +100,10 @@ fn only_what_stood_before_can_be_cached() {
         [None, Some(4096), Some(4096)]
     );
     assert!(close(
-        cached_fraction(&found, &[0, 1, 2], "shared-context", Requests::Reused),
+        share(&found, &[0, 1, 2], "shared-context", Requests::Reused),
         f64::from(EXPECTED) / 4096.0
     ));
-    assert_eq!(
-        cached_fraction(&found, &[0], "shared-context", Requests::All),
-        None
-    );
+    assert_eq!(share(&found, &[0], "shared-context", Requests::All), None);
     let mut rows = turn();
     for (row, context) in rows.iter_mut().zip([1000, 1500, 4000]) {
         row.context_tokens = context;
@@ -130,7 +134,7 @@ fn in_a_conversation_replies_and_the_template_can_be_cached_too() {
         [None, Some(40), Some(80)]
     );
     assert!(close(
-        cached_fraction(&told, &[0, 1, 2], "multi-turn", Requests::All),
+        share(&told, &[0, 1, 2], "multi-turn", Requests::All),
         112.0 / 120.0
     ));
     // What the first question took is not known: how much stood before the others is not, either.
@@ -227,7 +231,7 @@ proptest! {
         prop_assert_eq!(throughput(request).is_none(), (1..=3).contains(&which));
         prop_assert_eq!(tpot_s(request).is_none(), (1..=4).contains(&which));
         // The other request still tells its share.
-        let fraction = cached_fraction(&found, &[0, 1, 2], "shared-context", Requests::Reused);
+        let fraction = share(&found, &[0, 1, 2], "shared-context", Requests::Reused);
         prop_assert!(close(fraction, f64::from(EXPECTED) / 4096.0));
     }
 }

@@ -10,6 +10,7 @@ use crate::{
         context::{ContextChart, ContextSeries},
         scale::Quantity,
     },
+    phrase,
     stats::Estimate,
 };
 
@@ -32,13 +33,15 @@ pub(crate) fn pages(view: &View<'_>) -> Pages {
     let experiments = lengths.len();
     lengths.dedup();
     let table = break_even(view);
-    let chart = if lengths.len() >= 2 && lengths.len() == experiments {
+    let parted = analysis.headline.iter().any(|row| row.phase.is_some());
+    let chart = if lengths.len() >= 2 && lengths.len() == experiments && !parted {
         chart(view)
     } else {
         None
     };
     let reason = match (chart.is_some(), lengths.len()) {
         (true, _) => None,
+        (false, _) if parted => Some("an event parts the requests of each experiment".to_owned()),
         (false, 0) => Some("nothing was measured".to_owned()),
         (false, 1) => Some("only one context length was measured".to_owned()),
         (false, _) => Some("experiments differ in more than their context length".to_owned()),
@@ -159,15 +162,18 @@ fn by_length(
 }
 
 fn break_even(view: &View<'_>) -> Option<Table> {
-    let all: Vec<(&str, &BreakEven)> = view
+    let all: Vec<(String, &BreakEven)> = view
         .analysis
         .experiments
         .iter()
         .flat_map(|experiment| {
-            experiment
-                .break_even
-                .iter()
-                .map(|found| (experiment.label.as_str(), found))
+            experiment.break_even.iter().map(|found| {
+                let label = match found.phase {
+                    Some(phase) => format!("{} {}", experiment.label, phrase::phase(phase)),
+                    None => experiment.label.clone(),
+                };
+                (label, found)
+            })
         })
         .collect();
     if all.is_empty() {
@@ -211,12 +217,11 @@ fn break_even(view: &View<'_>) -> Option<Table> {
         ..Table::default()
     };
     let mut notes = Vec::new();
-    let mut before = "";
+    let mut before = String::new();
     for (label, found) in all {
         let first = label != before;
-        before = label;
         let mut cells = vec![
-            Cell::text(if first { label } else { "" }),
+            Cell::text(if first { label.as_str() } else { "" }),
             Cell {
                 text: view.name(found.engine_id).to_owned(),
                 engine: view.mark(found.engine_id).cloned(),
@@ -238,6 +243,7 @@ fn break_even(view: &View<'_>) -> Option<Table> {
             cells.push(number_cell(found.achieved_wire_bytes_per_s, speed));
             cells.push(number_cell(found.tie_wire_bytes_per_s, speed));
         }
+        before = label;
         table.rows.push(Row {
             cells,
             link: None,

@@ -10,7 +10,7 @@ use crate::{
         requests::{RequestPanel, RequestPoint, RequestSeries, RequestsChart},
         scale::Quantity,
     },
-    number::count,
+    number::{count, number},
 };
 
 use super::{
@@ -215,6 +215,15 @@ fn agreement(view: &View<'_>) -> Table {
     table
 }
 
+/// Most counters count something; the others have three significant digits.
+fn counter_value(value: f64) -> String {
+    if value.fract() == 0.0 {
+        number(value, 0)
+    } else {
+        three(value)
+    }
+}
+
 fn counters(view: &View<'_>) -> Table {
     let mut table = Table {
         columns: vec![
@@ -257,9 +266,9 @@ fn counters(view: &View<'_>) -> Table {
                     }),
                     Cell::text(counter.subject.clone()),
                     Cell::text(name),
-                    Cell::text(three(counter.before)),
-                    Cell::text(three(counter.after)),
-                    Cell::text(three(counter.delta)),
+                    Cell::text(counter_value(counter.before)),
+                    Cell::text(counter_value(counter.after)),
+                    Cell::text(counter_value(counter.delta)),
                 ],
                 link: None,
                 rule: index == 0,

@@ -1,5 +1,7 @@
 //! The tables of expectations and of engine × experiment: in short for the front page, in full on a page of their own.
 
+use schemas::scenario::Requests;
+
 use crate::{
     analysis::{HeadlineRow, State},
     block::{Block, Cell, Column, Page, Row, Table},
@@ -252,6 +254,11 @@ fn case_row(expectation: &ExpectationResult, case: &Case, first: bool) -> Row {
     }
 }
 
+/// Cold requests have a column of their own unless they are what is compared.
+fn cold_apart(view: &View<'_>) -> bool {
+    view.warm != Requests::Cold
+}
+
 fn table(view: &View<'_>, rows: &[&HeadlineRow], most: usize) -> Vec<Block> {
     if !rows
         .iter()
@@ -266,12 +273,11 @@ fn table(view: &View<'_>, rows: &[&HeadlineRow], most: usize) -> Vec<Block> {
         .flat_map(|row| [&row.cold_s, &row.warm_s, &row.baseline_warm_s])
         .flatten();
     let unit = column_unit(Quantity::Seconds, times);
-    let mut columns = vec![
-        Column::text("Experiment"),
-        Column::text("Engine"),
-        Column::decimal(titled("cold", unit)),
-        Column::decimal(titled(warm, unit)),
-    ];
+    let mut columns = vec![Column::text("Experiment"), Column::text("Engine")];
+    if cold_apart(view) {
+        columns.push(Column::decimal(titled("cold", unit)));
+    }
+    columns.push(Column::decimal(titled(warm, unit)));
     if let Some(baseline) = baseline {
         columns.push(Column::decimal(titled(
             &format!("{}, {warm}", view.short_name(baseline)),
@@ -344,9 +350,11 @@ fn headline_row(
             engine: view.mark(row.engine_id).cloned(),
             ..Cell::default()
         },
-        estimate_cell(row.cold_s.as_ref(), unit),
-        estimate_cell(row.warm_s.as_ref(), unit),
     ];
+    if cold_apart(view) {
+        cells.push(estimate_cell(row.cold_s.as_ref(), unit));
+    }
+    cells.push(estimate_cell(row.warm_s.as_ref(), unit));
     if baseline {
         cells.push(estimate_cell(row.baseline_warm_s.as_ref(), unit));
         cells.push(estimate_cell(row.ratio.as_ref(), Quantity::Plain.unit(1.0)));

@@ -150,16 +150,11 @@ fn one(
                     metrics::requests_name(requests)
                 ))
             }),
-        Metric::CachedFraction => {
-            let workload = facts
-                .experiment(experiment)
-                .map_or("", |experiment| experiment.workload.as_str());
-            series::share_over_turns(facts, experiment, engine_id, |turn| {
-                metrics::cached_fraction(facts.frame(), turn, workload, requests)
-            })
-            .map(Found::Count)
-            .ok_or_else(|| missing("no request tells its cached tokens"))
-        }
+        Metric::CachedFraction => series::share_over_turns(facts, experiment, engine_id, |turn| {
+            metrics::cached_fraction(facts.frame(), facts.cacheable_tokens(), turn, requests)
+        })
+        .map(Found::Count)
+        .ok_or_else(|| missing("no request tells its cached tokens")),
         Metric::GpuMemory => {
             let peak = peaks(facts, experiment, engine_id)
                 .gpu_bytes

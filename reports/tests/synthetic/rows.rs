@@ -214,6 +214,7 @@ pub(super) fn experiment(
         break_even.push(BreakEven {
             engine_id: id as u32,
             relative_to: baseline as u32,
+            phase: None,
             tier: "local-cpu".to_owned(),
             kv_bytes: Some(kv),
             wire_bytes: None,
