@@ -87,9 +87,11 @@ pub(crate) fn launches(
         contains: None,
     };
     let mut launches = kept.sidecars;
-    // A cache server of its own opens the engine's device memory by the same numbers.
     for sidecar in &mut launches {
+        // A cache server of its own opens the engine's device memory by the same numbers.
         sidecar.env.extend(visible.clone());
+        // What an engine needs works on its cores: on the client's it would hold up the client.
+        sidecar.cores = request.profile.cores.engine.clone();
     }
     launches.push(Launch {
         name: request.name.to_owned(),
