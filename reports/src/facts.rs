@@ -64,7 +64,7 @@ impl<'a> Facts<'a> {
         self.only(|request| request.phase == Some(phase))
     }
 
-    /// The same facts without the rows that an event came into or before: what was so while nothing had happened yet.
+    /// The same facts without the rows after an event: what was so while nothing had happened yet.
     pub(crate) fn before_events(&self) -> Self {
         self.only(|request| {
             request
