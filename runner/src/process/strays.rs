@@ -56,22 +56,43 @@ impl Mark {
     }
 }
 
-/// All living processes that carry the run's id in their environment, and what descends from them.
+/// All living processes that carry the run's id in their environment, and what descends from them. Blocks for the moment
+/// that it takes a program just started to show its environment.
 pub fn carrying(run_id: &str) -> Vec<Stray> {
-    find(&Mark {
+    let mark = Mark {
         run_id: run_id.to_owned(),
         process: None,
         session: None,
-    })
+    };
+    let give_up = std::time::Instant::now() + PATIENCE;
+    loop {
+        let look = find(&mark);
+        if look.is_certain || std::time::Instant::now() > give_up {
+            return look.strays;
+        }
+        std::thread::sleep(ROUND);
+    }
 }
 
-/// All living processes that bear the mark, and what descends from them.
-fn find(mark: &Mark) -> Vec<Stray> {
+/// One look at the host's processes.
+struct Look {
+    /// The living processes that bear the mark, and what descends from them.
+    strays: Vec<Stray>,
+    /// No process was within `exec`, where nothing tells whose it is.
+    is_certain: bool,
+}
+
+fn find(mark: &Mark) -> Look {
     let own = std::process::id();
     let wanted = mark.environment();
     let table = processes();
-    let bears_mark = |entry: &ProcessEntry| {
-        mark.session == Some(entry.session) || environment_holds(entry.pid, &wanted)
+    let mut is_certain = true;
+    let mut bears_mark = |entry: &ProcessEntry| {
+        mark.session == Some(entry.session)
+            || environment_holds(entry.pid, &wanted).unwrap_or_else(|| {
+                is_certain = false;
+                false
+            })
     };
     let mut pids: Vec<i32> = table
         .iter()
@@ -79,17 +100,18 @@ fn find(mark: &Mark) -> Vec<Stray> {
         .map(|entry| entry.pid)
         .collect();
     pids.extend(descendants(&table, &pids));
-    table
+    let strays = table
         .into_iter()
         .filter(|entry| pids.contains(&entry.pid))
         .map(|entry| Stray {
             pid: entry.pid,
             name: entry.name,
         })
-        .collect()
+        .collect();
+    Look { strays, is_certain }
 }
 
-/// Kills everything that bears the mark, until a look finds none; what it holds in shared memory is noted first. Returns each process that was found, once.
+/// Kills everything that bears the mark, until a look finds none for certain; what it holds in shared memory is noted first. Returns each process that was found, once.
 pub(super) async fn kill_until_none(
     mark: &Mark,
     shared_memory: &Mutex<SharedMemoryWatch>,
@@ -98,15 +120,15 @@ pub(super) async fn kill_until_none(
     let mut killed: Vec<Stray> = Vec::new();
     loop {
         let found = find(mark);
-        if found.is_empty() || Instant::now() > give_up {
+        if (found.strays.is_empty() && found.is_certain) || Instant::now() > give_up {
             return killed;
         }
-        let pids: Vec<i32> = found.iter().map(|stray| stray.pid).collect();
+        let pids: Vec<i32> = found.strays.iter().map(|stray| stray.pid).collect();
         shared_memory
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .observe(&pids);
-        for stray in found {
+        for stray in found.strays {
             kill(stray.pid);
             if !killed.contains(&stray) {
                 killed.push(stray);
