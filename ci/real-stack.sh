@@ -37,35 +37,42 @@ answered() {
     grep -q '"outcome":"ok"' "$folder/rows.jsonl" || { echo "no request of $1 was answered" >&2; return 1; }
 }
 
-# measure FLAGS SCENARIO…: in one invocation, so that engines without a cache are shared.
+# judge SCENARIO: the exit code of its last run's report.
+judge() {
+    local flag=
+    case " ${strict[*]} " in *" $1 "*) flag=--strict ;; esac
+    # shellcheck disable=SC2086 # no flag is no argument
+    "$target/release/report" --quiet $flag "$outputs/$1/latest" >/dev/null
+}
+
+# All in one invocation, so that they share engines without a cache. A host that is busy elsewhere starves the client, which says so (6), or leaves a
+# bound undecided (7): those are measured again, and the third time counts. What is not met (4) is not measured again.
 measure() {
-    local flags=$1 code attempt scenario verdict left again
-    shift
-    left=("$@")
-    # A host that is busy elsewhere starves the client, which says so (6), or leaves a bound undecided (7): those are measured again, and the third
-    # time counts. What is not met is not measured again.
+    local left=("$@") paths again attempt code scenario
     for attempt in 1 2 3; do
         code=0
-        # shellcheck disable=SC2086 # no flag is no argument
-        "$target/release/runner" --profile cpu-short $flags --output-dir "$outputs" "${left[@]/#/scenarios/}" || code=$?
-        [ "$code" -eq 6 ] || [ "$code" -eq 7 ] || break
+        paths=("${left[@]/#/scenarios/}")
+        paths=("${paths[@]/%/.toml}")
+        "$target/release/runner" --profile cpu-short --output-dir "$outputs" "${paths[@]}" || code=$?
+        case $code in 0 | 4 | 6) ;; *) return "$code" ;; esac
         again=()
         for scenario in "${left[@]}"; do
-            verdict=0
-            # shellcheck disable=SC2086
-            "$target/release/report" --quiet $flags "$outputs/${scenario%.toml}/latest" >/dev/null || verdict=$?
-            [ "$verdict" -ne 4 ] || return 4
-            [ "$verdict" -eq 0 ] || again+=("$scenario")
+            code=0
+            judge "$scenario" || code=$?
+            case $code in
+                0) answered "$scenario" ;;
+                6 | 7) again+=("$scenario") ;;
+                *) return "$code" ;;
+            esac
         done
+        [ ${#again[@]} -gt 0 ] || return 0
         left=("${again[@]}")
         echo "INVALID or undecided, attempt $attempt of 3: ${left[*]}"
     done
-    for scenario in "$@"; do answered "${scenario%.toml}"; done
-    return "$code"
+    return 6
 }
 
 "$target/release/runner" doctor --profile cpu-short
-measure --strict "${strict[@]/%/.toml}"
-measure "" "${open[@]/%/.toml}"
+measure "${strict[@]}" "${open[@]}"
 
 [ -z "$disturb" ] || KVBENCH_REAL_STACK=1 cargo test --release --workspace --locked --test end_to_end real_stack -- --nocapture --test-threads 1

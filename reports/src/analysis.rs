@@ -114,10 +114,15 @@ pub struct RunFacts {
 impl RunFacts {
     /// Why it is partial, with what a log said of it: several lines, for those who have no page of warnings beside it.
     pub fn partial_in_full(&self) -> Option<String> {
-        match &self.ending {
-            Some(Ending::Failed { reason }) => Some(format!("the run could not go on: {reason}")),
-            _ => self.partial.clone(),
+        let mut text = self.partial.clone()?;
+        if let Some(Ending::Failed { reason }) = &self.ending {
+            // Its first line is there already.
+            for line in reason.lines().skip(1) {
+                text.push('\n');
+                text.push_str(line);
+            }
         }
+        Some(text)
     }
 }
 
