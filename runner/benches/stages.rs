@@ -197,7 +197,7 @@ fn recording(criterion: &mut Criterion) {
             |(folder, rows)| {
                 let recorder = Recorder::start(&folder).expect("a recorder");
                 for row in rows {
-                    let event = EventKind::RequestFinished(Box::new(row));
+                    let event = EventKind::RequestsFinished(vec![row]);
                     recorder.record(event).expect("a recorder that listens");
                 }
                 recorder.finish().expect("rows on disk");

@@ -51,8 +51,8 @@ pub enum EventKind {
         /// Requests that it will have.
         requests: u32,
     },
-    /// A request has its row.
-    RequestFinished(Box<Row>),
+    /// Requests have their rows.
+    RequestsFinished(Vec<Row>),
     /// One engine's turn of one trial is over.
     TurnEnded,
     /// An event of the scenario happened to a process or a tier.

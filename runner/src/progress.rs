@@ -120,7 +120,11 @@ impl Progress {
                 self.total_trials = self.total_trials.max(trial + 1);
                 self.tick();
             }
-            EventKind::RequestFinished(row) => self.request_finished(row),
+            EventKind::RequestsFinished(rows) => {
+                for row in rows {
+                    self.request_finished(row);
+                }
+            }
             EventKind::Warning(text) => self.line_styled("warning", text, AnsiColor::Yellow),
             EventKind::Happened(happened) => self.happened(happened),
             EventKind::TurnEnded | EventKind::Counters(_) | EventKind::Sampled(_) => {}

@@ -112,8 +112,8 @@ impl Journals {
     fn record(&mut self, events: &Receiver<EventKind>) -> Result<(), RecordError> {
         while let Ok(event) = events.recv() {
             match event {
-                EventKind::RequestFinished(row) => {
-                    append(&mut self.text, &mut self.rows, "rows.jsonl", &[*row])?
+                EventKind::RequestsFinished(rows) => {
+                    append(&mut self.text, &mut self.rows, "rows.jsonl", &rows)?
                 }
                 EventKind::Sampled(samples) => {
                     append(&mut self.text, &mut self.samples, "samples.jsonl", &samples)?

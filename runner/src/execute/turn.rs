@@ -129,15 +129,18 @@ impl Dispatcher<'_> {
             engine,
         };
         self.drive(turn, slot, &mut Watch::default(), |dispatcher, event| {
-            if let LoadEvent::Finished(mut row) = event
-                && row.outcome != schemas::row::Outcome::Ok
-            {
-                dispatcher.hide_key(engine, &mut row);
-                failure = Some(format!(
-                    "{:?}: {}",
-                    row.outcome,
-                    row.detail.as_deref().unwrap_or("no detail")
-                ));
+            let LoadEvent::Finished(rows) = event else {
+                return Ok(());
+            };
+            for mut row in rows {
+                if row.outcome != schemas::row::Outcome::Ok {
+                    dispatcher.hide_key(engine, &mut row);
+                    failure = Some(format!(
+                        "{:?}: {}",
+                        row.outcome,
+                        row.detail.as_deref().unwrap_or("no detail")
+                    ));
+                }
             }
             Ok(())
         })
@@ -239,11 +242,13 @@ impl Dispatcher<'_> {
                 self.drive(turn, slot, &mut watch, |dispatcher, event| {
                     match event {
                         LoadEvent::Started { .. } => {}
-                        LoadEvent::Finished(mut row) => {
-                            dispatcher.hide_key(slot.engine, &mut row);
-                            row.phase = dispatcher.phase(&row);
-                            dispatcher.remember(slot, &row);
-                            dispatcher.emit(EventKind::RequestFinished(row))?;
+                        LoadEvent::Finished(mut rows) => {
+                            for row in &mut rows {
+                                dispatcher.hide_key(slot.engine, row);
+                                row.phase = dispatcher.phase(row);
+                                dispatcher.remember(slot, row);
+                            }
+                            dispatcher.emit(EventKind::RequestsFinished(rows))?;
                         }
                         LoadEvent::Done(report) => heartbeats.push(heartbeat(plan, slot, &report)),
                     }
@@ -426,7 +431,11 @@ impl<'a> Watch<'a> {
             LoadEvent::Started { origin_ns } => {
                 self.origin_ns.get_or_insert(*origin_ns);
             }
-            LoadEvent::Finished(_) => self.done += 1,
+            LoadEvent::Finished(rows) => {
+                self.done = self
+                    .done
+                    .saturating_add(u32::try_from(rows.len()).unwrap_or(u32::MAX));
+            }
             LoadEvent::Done(_) => {}
         }
     }

@@ -32,6 +32,9 @@ const LEAD_MIN_NS: u64 = 20_000_000;
 const LEAD_MAX_NS: u64 = 500_000_000;
 /// Opening the first connections may hold up the schedule's start for this long; after that the requests themselves find out.
 const FIRST_CONNECTIONS_NS: u64 = 4 * NS_PER_S;
+/// Finished requests are handed over at once where this has passed since the last time, else together when it has: handing over wakes the parser
+/// thread, the run's and the recorder's, one after another.
+const HAND_OVER_NS: u64 = 5_000_000;
 /// Requests that are released in one go before streams get their turn.
 const RELEASES_AT_ONCE: usize = 32;
 
@@ -89,6 +92,11 @@ pub(super) struct Driver {
     in_flight: u32,
     in_flight_peak: u32,
     reconnects: u32,
+
+    /// What is over and not yet handed to the parser.
+    over: Vec<Exchange>,
+    /// The next time to hand over.
+    hand_over_ns: u64,
 }
 
 impl Driver {
@@ -129,6 +137,8 @@ impl Driver {
             in_flight: 0,
             in_flight_peak: 0,
             reconnects: 0,
+            over: Vec::new(),
+            hand_over_ns: 0,
         }
     }
 
@@ -219,10 +229,18 @@ impl Driver {
                 continue;
             }
             if self.is_over() {
+                self.hand_over(now_ns);
                 return Poll::Ready(());
             }
+            if now_ns >= self.hand_over_ns {
+                self.hand_over(now_ns);
+            }
+            let hand_over_ns = (!self.over.is_empty()).then_some(self.hand_over_ns);
             let deadline_ns = self.deadlines.front().map(|&(at_ns, _)| at_ns);
-            let next_ns = self.agenda.next_ns().into_iter().chain(deadline_ns).min();
+            let next_ns = [self.agenda.next_ns(), deadline_ns, hand_over_ns]
+                .into_iter()
+                .flatten()
+                .min();
             match next_ns {
                 Some(next_ns) if self.alarm.borrow_mut().poll_until(cx, next_ns).is_ready() => {}
                 _ => return Poll::Pending,
@@ -257,7 +275,7 @@ impl Driver {
                     Stop::EngineExited => "the engine's process had ended".to_owned(),
                     Stop::Cancelled | Stop::Deadline => "the run was interrupted".to_owned(),
                 });
-                self.tell_parser(ToParser::Finished(Box::new(exchange)));
+                self.over.push(exchange);
             }
         }
         self.agenda = Agenda::default();
@@ -418,13 +436,15 @@ impl Driver {
             self.pool.put(connection, self.route.clock.now_ns());
         }
         let arrival = exchange.arrival;
-        self.tell_parser(ToParser::Finished(exchange));
+        self.over.push(*exchange);
         let Some(progress) = self.arrivals.get_mut(arrival as usize) else {
             return;
         };
         progress.requests_left -= 1;
         // Whether a conversation goes on, and with what, is known when the reply is parsed.
-        if progress.requests_left == 0 && !progress.in_conversation {
+        if progress.in_conversation {
+            self.hand_over(self.route.clock.now_ns());
+        } else if progress.requests_left == 0 {
             self.arrival_over(arrival);
         }
     }
@@ -447,6 +467,14 @@ impl Driver {
         self.arrivals_left -= 1;
         if self.closed {
             self.schedule_next_arrival(Intended::After { arrival }, self.route.clock.now_ns());
+        }
+    }
+
+    fn hand_over(&mut self, now_ns: u64) {
+        if !self.over.is_empty() {
+            let over = std::mem::take(&mut self.over);
+            self.tell_parser(ToParser::Finished(over));
+            self.hand_over_ns = now_ns + HAND_OVER_NS;
         }
     }
 

@@ -20,7 +20,7 @@ const PERIOD_NS: u64 = 1_000_000;
 /// And while streams bring less than [`READS_PER_BEAT`] in a period.
 const IDLE_PERIOD_NS: u64 = 5 * PERIOD_NS;
 /// Reads that make one beat cheap.
-const READS_PER_BEAT: u64 = 4;
+const READS_PER_BEAT: u64 = 8;
 
 /// A beating heart. It stops when dropped.
 pub(super) struct Heartbeat {
@@ -84,9 +84,9 @@ mod tests {
     #[test]
     fn it_slows_down_where_there_is_little_to_read() {
         assert_eq!(next_period_ns(0, PERIOD_NS), IDLE_PERIOD_NS);
-        assert_eq!(next_period_ns(3, PERIOD_NS), IDLE_PERIOD_NS);
-        assert_eq!(next_period_ns(4, PERIOD_NS), PERIOD_NS);
-        assert_eq!(next_period_ns(19, IDLE_PERIOD_NS), IDLE_PERIOD_NS);
-        assert_eq!(next_period_ns(20, IDLE_PERIOD_NS), PERIOD_NS);
+        assert_eq!(next_period_ns(7, PERIOD_NS), IDLE_PERIOD_NS);
+        assert_eq!(next_period_ns(8, PERIOD_NS), PERIOD_NS);
+        assert_eq!(next_period_ns(39, IDLE_PERIOD_NS), IDLE_PERIOD_NS);
+        assert_eq!(next_period_ns(40, IDLE_PERIOD_NS), PERIOD_NS);
     }
 }

@@ -24,8 +24,8 @@ pub(super) enum ToParser {
     Begin(Box<Beginning>),
     /// Its schedule begins.
     Started { origin_ns: u64 },
-    /// A request is over.
-    Finished(Box<Exchange>),
+    /// Requests are over, in this order.
+    Finished(Vec<Exchange>),
     /// The turn is over.
     Over {
         counts: Counts,
@@ -85,7 +85,7 @@ pub(super) fn serve(messages: Receiver<ToParser>, clock: RunClock) {
             (ToParser::Started { origin_ns }, Some(progress)) => {
                 progress.emit(LoadEvent::Started { origin_ns })
             }
-            (ToParser::Finished(exchange), Some(progress)) => progress.finish(*exchange, &clock),
+            (ToParser::Finished(exchanges), Some(progress)) => progress.finish(exchanges, &clock),
             (
                 ToParser::Over {
                     counts,
@@ -130,7 +130,17 @@ impl Progress {
         }
     }
 
-    fn finish(&mut self, exchange: Exchange, clock: &RunClock) {
+    fn finish(&mut self, exchanges: Vec<Exchange>, clock: &RunClock) {
+        let mut rows = Vec::with_capacity(exchanges.len());
+        for exchange in exchanges {
+            self.make_rows(exchange, clock, &mut rows);
+        }
+        // Their number fits, as the plan's does.
+        self.released += rows.len() as u32;
+        self.emit(LoadEvent::Finished(rows));
+    }
+
+    fn make_rows(&mut self, exchange: Exchange, clock: &RunClock, rows: &mut Vec<Row>) {
         let arrival = exchange.arrival;
         let intended_ns = match exchange.intended {
             Intended::At(at_ns) => at_ns,
@@ -152,16 +162,14 @@ impl Progress {
         if let Some(sent_ns) = row.sent_ns {
             self.lateness.add(sent_ns.saturating_sub(intended_ns));
         }
-        // Before the row goes out, which may have to wait for its reader.
+        // Before the rows go out, which may have to wait for their reader.
         let unsent = if stopped {
             Vec::new()
         } else {
             self.go_on(arrival, &row, end_ns, clock)
         };
-        for row in std::iter::once(row).chain(unsent) {
-            self.released += 1;
-            self.emit(LoadEvent::Finished(Box::new(row)));
-        }
+        rows.push(row);
+        rows.extend(unsent);
     }
 
     /// Goes on with a conversation. A turn without a reply ends it: gives the rows of those that cannot be asked any more.

@@ -187,8 +187,8 @@ pub enum LoadEvent {
         /// The turn's origin on the run's clock.
         origin_ns: u64,
     },
-    /// A request came to its end, whatever end that was.
-    Finished(Box<Row>),
+    /// Requests came to their end, whatever end that was, in this order.
+    Finished(Vec<Row>),
     /// The turn is over: the last event.
     Done(Box<TurnReport>),
 }

@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn a_program_just_started_is_never_called_anothers() {
         let wanted = ["KVBENCH_TEST=within_exec".to_owned()];
-        for _ in 0..300 {
+        for _ in 0..100 {
             let mut sleep = std::process::Command::new("sleep")
                 .arg("600")
                 .env("KVBENCH_TEST", "within_exec")

@@ -307,6 +307,34 @@ fn interruption_ends_what_runs_and_releases_nothing_more() {
 }
 
 #[test]
+fn rows_do_not_wait_for_a_request_that_goes_on() {
+    let engine = Engine::start(|seen| {
+        if seen.body["request"] == 3 {
+            Reply::Stall
+        } else {
+            well(2)
+        }
+    });
+    let (client, _) = client();
+    let stops = stops();
+    let cancel = stops.cancel.clone();
+    let schedule = Schedule::Closed { concurrency: 4 };
+    let events = client
+        .start(turn(engine.target(), schedule, singles(4, 2)), stops)
+        .expect("a turn");
+    let mut rows_seen = 0;
+    let told = collect(events, |_| {
+        rows_seen += 1;
+        if rows_seen == 3 {
+            cancel.cancel();
+        }
+    });
+    all_ok(&told.rows[..3]);
+    // Had they waited, its time would have run out first.
+    assert_eq!(told.rows[3].outcome, Outcome::Cancelled);
+}
+
+#[test]
 fn what_is_due_when_the_run_is_over_already_is_not_sent() {
     let engine = Engine::start(|_| well(2));
     let (client, _) = client();

@@ -100,9 +100,9 @@ pub(crate) fn collect(
             LoadEvent::Started { origin_ns: at_ns } => {
                 assert_eq!(origin_ns.replace(at_ns), None, "one start")
             }
-            LoadEvent::Finished(row) => {
-                watch(&row);
-                rows.push(*row);
+            LoadEvent::Finished(finished) => {
+                finished.iter().for_each(&mut watch);
+                rows.extend(finished);
             }
             LoadEvent::Done(report) => {
                 assert!(events.blocking_recv().is_none(), "`Done` is the last event");
