@@ -16,8 +16,8 @@ use super::{
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bar {
     pub engine: EngineMark,
-    /// Null where the ratio was not measured; the reason stands in its place.
-    pub ratio: Result<Point, String>,
+    /// Null where the ratio was not measured: no bar then, and a dash. The table beside it says why.
+    pub ratio: Option<Point>,
 }
 
 /// The bars of one experiment.
@@ -40,6 +40,8 @@ pub struct BarChart {
 const BAR: f32 = 11.0;
 const GROUP_GAP: f32 = 6.0;
 const HEADER: f32 = 26.0;
+/// What an engine's mark and the gaps around its name take.
+const ENGINE_ROOM: f32 = 18.0;
 
 impl BarChart {
     pub(crate) fn natural_height(&self) -> f32 {
@@ -68,14 +70,14 @@ impl BarChart {
             bars.map(|bar| canvas.measure(&label, &bar.engine.name))
                 .fold(0.0, f32::max)
                 .min(80.0)
-                + 14.0
+                + ENGINE_ROOM
         } else {
             0.0
         };
         let values = 82.0;
         let bars = self.groups.iter().flat_map(|group| &group.bars);
         let top = bars
-            .filter_map(|bar| bar.ratio.as_ref().ok())
+            .filter_map(|bar| bar.ratio.as_ref())
             .map(Point::top)
             .fold(1.05, f64::max);
         let scale = Scale::from_zero(Quantity::Plain, top, 4);
@@ -126,7 +128,7 @@ impl BarChart {
                 if several {
                     bar.engine
                         .draw(canvas, (left - engines + 8.0, centre), 2.0, false);
-                    let shown = shorten(canvas, &bar.engine.name, &label, engines - 18.0);
+                    let shown = shorten(canvas, &bar.engine.name, &label, engines - ENGINE_ROOM);
                     canvas.text(
                         left - engines + 13.0,
                         centre + 2.6,
@@ -135,43 +137,25 @@ impl BarChart {
                         Anchor::Start,
                     );
                 }
-                match &bar.ratio {
-                    Ok(ratio) => {
-                        let thick = (BAR * squeeze * 0.62).min(7.0);
-                        canvas.fill_area(
-                            Area::new(left, centre - thick / 2.0, x(ratio.value) - left, thick),
-                            bar.engine.colour,
-                        );
-                        if let Some((low, high)) = ratio.interval {
-                            let whisker = Stroke::solid(Colour::INK, 0.6);
-                            canvas.line((x(low), centre), (x(high), centre), &whisker);
-                            for end in [x(low), x(high)] {
-                                canvas.line((end, centre - 2.0), (end, centre + 2.0), &whisker);
-                            }
-                        }
-                        canvas.text(
-                            area.right() - values + 8.0,
-                            centre + 2.6,
-                            &words(ratio),
-                            &ink,
-                            Anchor::Start,
-                        );
-                    }
-                    Err(reason) => {
-                        let shown = shorten(
-                            canvas,
-                            &format!("— {reason}"),
-                            &label,
-                            area.right() - left - 4.0,
-                        );
-                        let wide = canvas.measure(&label, &shown);
-                        canvas.fill_area(
-                            Area::new(left + 2.0, centre - 4.5, wide + 4.0, 9.0),
-                            Colour::PAPER,
-                        );
-                        canvas.text(left + 4.0, centre + 2.6, &shown, &label, Anchor::Start);
+                let value = (area.right() - values + 8.0, centre + 2.6);
+                let Some(ratio) = &bar.ratio else {
+                    canvas.text(value.0, value.1, "—", &label, Anchor::Start);
+                    y += BAR * squeeze;
+                    continue;
+                };
+                let thick = (BAR * squeeze * 0.62).min(7.0);
+                canvas.fill_area(
+                    Area::new(left, centre - thick / 2.0, x(ratio.value) - left, thick),
+                    bar.engine.colour,
+                );
+                if let Some((low, high)) = ratio.interval {
+                    let whisker = Stroke::solid(Colour::INK, 0.6);
+                    canvas.line((x(low), centre), (x(high), centre), &whisker);
+                    for end in [x(low), x(high)] {
+                        canvas.line((end, centre - 2.0), (end, centre + 2.0), &whisker);
                     }
                 }
+                canvas.text(value.0, value.1, &words(ratio), &ink, Anchor::Start);
                 y += BAR * squeeze;
             }
             y += GROUP_GAP * squeeze / 2.0;

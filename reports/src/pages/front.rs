@@ -140,16 +140,10 @@ fn ratios(view: &View<'_>) -> Option<BarChart> {
         let Some(engine) = view.mark(row.engine_id).cloned() else {
             continue;
         };
-        let ratio = match &row.ratio {
-            Some(estimate) => Ok(Point {
-                value: estimate.value,
-                interval: estimate.interval(),
-            }),
-            None => Err(row
-                .note
-                .clone()
-                .unwrap_or_else(|| "not measured".to_owned())),
-        };
+        let ratio = row.ratio.as_ref().map(|estimate| Point {
+            value: estimate.value,
+            interval: estimate.interval(),
+        });
         let bar = Bar { engine, ratio };
         match groups.last_mut() {
             Some(group) if group.label == row.label => group.bars.push(bar),

@@ -24,7 +24,6 @@ pub(crate) fn document(runs: &[Run], anchor: impl Fn(usize) -> String) -> Docume
             Column::text("Stands"),
             Column::text("Expected"),
             Column::decimal("TTFT ratio"),
-            Column::text("Question"),
             Column::text("Answer"),
         ],
         rows,
@@ -67,7 +66,6 @@ fn row(run: &Run, anchor: String) -> Row {
                 chip_cell(stands(analysis)),
                 expected(analysis),
                 estimate_cell(analysis.answer.ratio.as_ref(), Quantity::Plain.unit(1.0)),
-                Cell::text(analysis.question.clone()),
                 Cell::text(analysis.answer.sentence.clone()),
             ],
             link: Some(anchor),
@@ -77,7 +75,6 @@ fn row(run: &Run, anchor: String) -> Row {
             cells: vec![
                 name,
                 chip_cell(Chip::new(Shape::Cross, "not readable")),
-                Cell::unknown(),
                 Cell::unknown(),
                 Cell::unknown(),
                 Cell::text(reason.clone()),
