@@ -192,7 +192,7 @@ pub struct EngineFacts {
     pub backend: String,
     /// The tiers near to far.
     pub tiers: Vec<Tier>,
-    /// What the others are compared with. Drawn in neutral grey.
+    /// It has no backend, and is what the others are compared with. Drawn in neutral grey.
     pub baseline: bool,
     /// Its times are scripted.
     pub paced: bool,

@@ -79,7 +79,11 @@ pub(crate) fn engines(facts: &Facts<'_>) -> Vec<EngineFacts> {
             .to_owned(),
             backend: engine.backend.clone(),
             tiers: engine.tiers.clone(),
-            baseline: engine.baseline,
+            // One of several without a backend at most.
+            baseline: engine.baseline
+                && facts
+                    .baseline_id()
+                    .is_none_or(|baseline_id| baseline_id == engine_id),
             paced: engine.paced,
             promises_hits: engine.promises_hits,
             chunk_tokens: engine.chunk_tokens,

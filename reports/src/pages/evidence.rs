@@ -303,14 +303,23 @@ fn answer(view: &View<'_>) -> Option<String> {
     let hit = promised()
         .filter(|(expected, found)| f64::from(*found) >= 0.9 * f64::from(*expected))
         .count();
-    if cold == 0 && promised().count() == 0 {
-        return None;
+    let promised = promised().count();
+    let mut parts = Vec::new();
+    if cold > 0 {
+        parts.push(format!(
+            "{} of {} cold requests found nothing cached",
+            count(clean as u64),
+            count(cold as u64)
+        ));
     }
-    Some(format!(
-        "{} of {} cold requests found nothing cached; {} of {} requests that were promised a hit found at least nine tenths of it.",
-        count(clean as u64),
-        count(cold as u64),
-        count(hit as u64),
-        count(promised().count() as u64)
-    ))
+    if promised > 0 {
+        parts.push(format!(
+            "{} of {} requests that were promised a hit found at least nine tenths of it",
+            count(hit as u64),
+            count(promised as u64)
+        ));
+    } else if cold > 0 {
+        parts.push("no request was promised a hit".to_owned());
+    }
+    (!parts.is_empty()).then(|| format!("{}.", parts.join("; ")))
 }
