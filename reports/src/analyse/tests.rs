@@ -192,6 +192,26 @@ fn what_comes_before_an_event_and_after_it_are_two_answers() {
 }
 
 #[test]
+fn of_two_engines_without_a_backend_one_is_the_baseline() {
+    let baselines = |expected: bool| {
+        let mut made_up = three_trials();
+        made_up.plan.engines[0].baseline = true;
+        if expected {
+            made_up = made_up.expect(expect(3.0));
+        }
+        let analysis = made_up.analyse();
+        let flags: Vec<bool> = analysis
+            .engines
+            .iter()
+            .map(|engine| engine.baseline)
+            .collect();
+        (flags, analysis.answer.baseline_id)
+    };
+    assert_eq!(baselines(false), (vec![true, false], Some(0)));
+    assert_eq!(baselines(true), (vec![false, true], Some(1)));
+}
+
+#[test]
 fn a_tier_that_does_not_pay_is_said_plainly() {
     let analysis = MadeUp::with_reused(&[(400 * MS, 200 * MS); 3]).analyse();
     assert!(
