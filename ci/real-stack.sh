@@ -48,20 +48,20 @@ judge() {
 # All in one invocation, so that they share engines without a cache. A host that is busy elsewhere starves the client, which says so (6), or leaves a
 # bound undecided (7): those are measured again, and the third time counts. What is not met (4) is not measured again.
 measure() {
-    local left=("$@") paths again attempt code scenario
+    local left=("$@") paths again attempt code verdict scenario
     for attempt in 1 2 3; do
         code=0
         paths=("${left[@]/#/scenarios/}")
         paths=("${paths[@]/%/.toml}")
         "$target/release/runner" --profile cpu-short --output-dir "$outputs" "${paths[@]}" || code=$?
         case $code in 0 | 4 | 6) ;; *) return "$code" ;; esac
-        again=()
+        again=() verdict=0
         for scenario in "${left[@]}"; do
             code=0
             judge "$scenario" || code=$?
             case $code in
                 0) answered "$scenario" ;;
-                6 | 7) again+=("$scenario") ;;
+                6 | 7) again+=("$scenario") verdict=$code ;;
                 *) return "$code" ;;
             esac
         done
@@ -69,7 +69,7 @@ measure() {
         left=("${again[@]}")
         echo "INVALID or undecided, attempt $attempt of 3: ${left[*]}"
     done
-    return 6
+    return "$verdict"
 }
 
 "$target/release/runner" doctor --profile cpu-short

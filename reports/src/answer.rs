@@ -96,13 +96,13 @@ struct Compared {
     ratio: Estimate,
     paired: bool,
     than: Than,
-    /// Something was reused, so that it can pay or not.
-    reused: bool,
 }
 
 enum Than {
     /// Another engine that recomputes.
     Recomputing,
+    /// Another engine without a cache; both read for the first time, so that nothing can pay.
+    FirstReading,
     /// Another engine, which keeps KV too.
     Engine(String),
     /// Its own cold requests.
@@ -216,12 +216,11 @@ fn with_baseline(
         other: row.baseline_warm_s?,
         ratio: row.ratio?,
         paired,
-        than: if baseline.baseline {
-            Than::Recomputing
-        } else {
-            Than::Engine(baseline.name.clone())
+        than: match (baseline.baseline, row.warm_requests) {
+            (true, Requests::Cold) => Than::FirstReading,
+            (true, _) => Than::Recomputing,
+            (false, _) => Than::Engine(baseline.name.clone()),
         },
-        reused: row.warm_requests != Requests::Cold,
     })
 }
 
@@ -249,7 +248,6 @@ fn with_own_cold(
         ratio: comparison.ratio(&warm.per_trial, &cold.per_trial)?,
         paired: true,
         than: Than::OwnCold,
-        reused: true,
     })
 }
 
@@ -323,7 +321,7 @@ impl Compared {
         );
         let instead = format!("{} instead of {}", seconds(&self.own), seconds(&self.other));
         let than = match &self.than {
-            Than::Recomputing => String::new(),
+            Than::Recomputing | Than::FirstReading => String::new(),
             Than::Engine(name) => format!(" than {name} did"),
             Than::OwnCold => " than reading it for the first time".to_owned(),
         };
@@ -349,8 +347,8 @@ impl Compared {
             Some((low, high)) if low > 1.0 => {
                 // Another cache may be better; only against reading it all again does one pay or not.
                 let verdict = match self.than {
-                    Than::Recomputing | Than::OwnCold if self.reused => " does not pay: it",
-                    Than::Recomputing | Than::OwnCold | Than::Engine(_) => "",
+                    Than::Recomputing | Than::OwnCold => " does not pay: it",
+                    Than::FirstReading | Than::Engine(_) => "",
                 };
                 format!(
                     "{subject}{verdict} gave the first token {} times later{than} ({instead}; {}; {trials}).",
@@ -391,7 +389,6 @@ mod tests {
             ratio: estimate(ratio, interval),
             paired: true,
             than: Than::Recomputing,
-            reused: true,
         }
     }
 
@@ -414,7 +411,7 @@ mod tests {
     fn only_what_saves_recomputing_can_fail_to_pay() {
         let later = || compared(1.9, Some((1.8, 2.0)));
         let cold = Compared {
-            reused: false,
+            than: Than::FirstReading,
             ..later()
         };
         assert!(

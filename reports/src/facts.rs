@@ -201,24 +201,9 @@ impl<'a> Facts<'a> {
         0..self.data.plan.experiments.len() as u32
     }
 
-    /// The engine that the others are compared with: one without a backend, of several the one that an expectation is relative to, else the first. Where
-    /// all have one, the first that an expectation is relative to, else the first of the file. `None` with one engine.
+    /// The engine that the others are compared with: [`Plan::baseline`](schemas::plan::Plan::baseline).
     pub(crate) fn baseline_id(&self) -> Option<u32> {
-        let plan = &self.data.plan;
-        if plan.engines.len() < 2 {
-            return None;
-        }
-        let named = plan
-            .expectations
-            .iter()
-            .filter_map(|expect| expect.relative_to.as_deref())
-            .find_map(|name| self.engine_id(name));
-        let without_backend = |id: &u32| self.engine(*id).is_some_and(|engine| engine.baseline);
-        named
-            .filter(without_backend)
-            .or_else(|| self.engine_ids().find(without_backend))
-            .or(named)
-            .or(Some(0))
+        self.data.plan.baseline().map(|index| index as u32)
     }
 
     /// Whose process it is: the launch's name is the engine's, or begins with it and a dot.

@@ -57,6 +57,26 @@ pub struct Plan {
     pub request_timeout_ns: u64,
 }
 
+impl Plan {
+    /// Index of the engine that the others are compared with: one without a backend, of several the one that an expectation is relative to, else the
+    /// first. Where all have one, the first that an expectation is relative to, else the first of the file. `None` with one engine.
+    pub fn baseline(&self) -> Option<usize> {
+        if self.engines.len() < 2 {
+            return None;
+        }
+        let named = self
+            .expectations
+            .iter()
+            .filter_map(|expect| expect.relative_to.as_deref())
+            .find_map(|name| self.engines.iter().position(|engine| engine.name == name));
+        named
+            .filter(|index| self.engines[*index].baseline)
+            .or_else(|| self.engines.iter().position(|engine| engine.baseline))
+            .or(named)
+            .or(Some(0))
+    }
+}
+
 /// The model as declared and as run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {

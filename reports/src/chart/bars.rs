@@ -138,24 +138,23 @@ impl BarChart {
                     );
                 }
                 let value = (area.right() - values + 8.0, centre + 2.6);
-                let Some(ratio) = &bar.ratio else {
-                    canvas.text(value.0, value.1, "—", &label, Anchor::Start);
-                    y += BAR * squeeze;
-                    continue;
-                };
-                let thick = (BAR * squeeze * 0.62).min(7.0);
-                canvas.fill_area(
-                    Area::new(left, centre - thick / 2.0, x(ratio.value) - left, thick),
-                    bar.engine.colour,
-                );
-                if let Some((low, high)) = ratio.interval {
-                    let whisker = Stroke::solid(Colour::INK, 0.6);
-                    canvas.line((x(low), centre), (x(high), centre), &whisker);
-                    for end in [x(low), x(high)] {
-                        canvas.line((end, centre - 2.0), (end, centre + 2.0), &whisker);
+                if let Some(ratio) = &bar.ratio {
+                    let thick = (BAR * squeeze * 0.62).min(7.0);
+                    canvas.fill_area(
+                        Area::new(left, centre - thick / 2.0, x(ratio.value) - left, thick),
+                        bar.engine.colour,
+                    );
+                    if let Some((low, high)) = ratio.interval {
+                        let whisker = Stroke::solid(Colour::INK, 0.6);
+                        canvas.line((x(low), centre), (x(high), centre), &whisker);
+                        for end in [x(low), x(high)] {
+                            canvas.line((end, centre - 2.0), (end, centre + 2.0), &whisker);
+                        }
                     }
+                    canvas.text(value.0, value.1, &words(ratio), &ink, Anchor::Start);
+                } else {
+                    canvas.text(value.0, value.1, "—", &label, Anchor::Start);
                 }
-                canvas.text(value.0, value.1, &words(ratio), &ink, Anchor::Start);
                 y += BAR * squeeze;
             }
             y += GROUP_GAP * squeeze / 2.0;

@@ -508,16 +508,17 @@ impl Dispatcher<'_> {
                 .filter_map(|(_, values)| reports::stats::median(&mut values.clone()))
                 .collect()
         };
-        let baseline = group
-            .iter()
-            .find(|engine| self.plan.engines[**engine].baseline);
+        let baseline = self
+            .plan
+            .baseline()
+            .filter(|engine| self.plan.engines[*engine].baseline && group.contains(engine));
         let needed = group
             .iter()
-            .filter(|engine| Some(*engine) != baseline)
+            .filter(|engine| Some(**engine) != baseline)
             .map(|engine| {
                 let logs: Vec<f64> = match baseline {
                     Some(baseline) => {
-                        let pairs = medians(*engine).into_iter().zip(medians(*baseline));
+                        let pairs = medians(*engine).into_iter().zip(medians(baseline));
                         pairs.map(|(value, base)| (value / base).ln()).collect()
                     }
                     None => medians(*engine).into_iter().map(f64::ln).collect(),

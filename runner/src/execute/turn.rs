@@ -431,11 +431,8 @@ impl<'a> Watch<'a> {
             LoadEvent::Started { origin_ns } => {
                 self.origin_ns.get_or_insert(*origin_ns);
             }
-            LoadEvent::Finished(rows) => {
-                self.done = self
-                    .done
-                    .saturating_add(u32::try_from(rows.len()).unwrap_or(u32::MAX));
-            }
+            // Their number fits, as the plan's does.
+            LoadEvent::Finished(rows) => self.done += rows.len() as u32,
             LoadEvent::Done(_) => {}
         }
     }

@@ -1,6 +1,6 @@
 //! The host's processes as `/proc` shows them: parents, groups, sessions, environments.
 
-use std::{collections::HashSet, fs, path::PathBuf};
+use std::{collections::HashSet, fs, path::PathBuf, str::SplitAsciiWhitespace};
 
 /// One living process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,14 +94,10 @@ pub(super) fn environment_holds(pid: i32, wanted: &[String]) -> Option<bool> {
 fn within_exec(stat: &str) -> bool {
     /// `PF_KTHREAD` of Linux's `include/linux/sched.h`.
     const KERNEL_THREAD: u64 = 0x0020_0000;
-    if parse_stat(stat).is_none() {
+    let Some((_, _, fields)) = living(stat) else {
         return false;
-    }
-    let fields: Vec<u64> = stat
-        .rsplit_once(')')
-        .map_or("", |(_, fields)| fields)
-        .split_ascii_whitespace()
-        .skip(1)
+    };
+    let fields: Vec<u64> = fields
         .map(|field| field.parse().unwrap_or_default())
         .collect();
     // Fields 9 (flags) and 51 (env_end) of the line; the fourth is the first here.
@@ -111,14 +107,7 @@ fn within_exec(stat: &str) -> bool {
 
 /// Reads `/proc/<pid>/stat` (proc_pid_stat(5)); nothing for a process that is dead already.
 fn parse_stat(text: &str) -> Option<ProcessEntry> {
-    let (pid, rest) = text.split_once(" (")?;
-    // The name may itself hold parentheses and spaces; no later field does.
-    let (name, fields) = rest.rsplit_once(')')?;
-    let mut fields = fields.split_ascii_whitespace();
-    let state = fields.next()?;
-    if matches!(state, "Z" | "X" | "x") {
-        return None;
-    }
+    let (pid, name, mut fields) = living(text)?;
     Some(ProcessEntry {
         pid: pid.parse().ok()?,
         parent: fields.next()?.parse().ok()?,
@@ -126,6 +115,16 @@ fn parse_stat(text: &str) -> Option<ProcessEntry> {
         session: fields.next()?.parse().ok()?,
         name: name.to_owned(),
     })
+}
+
+/// Id, name and the fields after the state of a process that is not dead.
+fn living(stat: &str) -> Option<(&str, &str, SplitAsciiWhitespace<'_>)> {
+    let (pid, rest) = stat.split_once(" (")?;
+    // The name may itself hold parentheses and spaces; no later field does.
+    let (name, fields) = rest.rsplit_once(')')?;
+    let mut fields = fields.split_ascii_whitespace();
+    let is_dead = matches!(fields.next()?, "Z" | "X" | "x");
+    (!is_dead).then_some((pid, name, fields))
 }
 
 #[cfg(test)]
