@@ -1,7 +1,7 @@
 //! The sensors: a thread that reads memory, CPU and devices of the run's process trees at 10 Hz.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -13,9 +13,12 @@ use std::{
 
 use nvml_wrapper::{Nvml, enums::device::UsedGpuMemory};
 use schemas::sample::Sample;
-use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
-use crate::{clock::RunClock, event::EventKind};
+use crate::{
+    clock::RunClock,
+    event::EventKind,
+    process::{Usage, trees},
+};
 
 /// Time between two readings.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -81,7 +84,8 @@ impl Telemetry {
                     ) {
                         break;
                     }
-                    std::thread::sleep(PERIOD);
+                    // Woken before its time when the run ends.
+                    std::thread::park_timeout(PERIOD);
                 }
             })?;
         Ok(Self {
@@ -95,6 +99,7 @@ impl Drop for Telemetry {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
             // A sensor that panicked has nothing more to say; the readings so far are kept.
             let _ = thread.join();
         }
@@ -104,10 +109,9 @@ impl Drop for Telemetry {
 struct Sensors {
     clock: RunClock,
     watched: Watched,
-    system: System,
     nvml: Option<Nvml>,
     /// Members of each tree as of the last census.
-    trees: BTreeMap<String, Vec<Pid>>,
+    trees: BTreeMap<String, Vec<u32>>,
 }
 
 impl Sensors {
@@ -115,7 +119,6 @@ impl Sensors {
         Self {
             clock,
             watched,
-            system: System::new(),
             nvml: Nvml::init().ok(),
             trees: BTreeMap::new(),
         }
@@ -123,107 +126,24 @@ impl Sensors {
 
     /// Finds out which processes belong to which tree.
     fn census(&mut self) {
-        self.system.refresh_processes_specifics(
-            ProcessesToUpdate::All,
-            true,
-            ProcessRefreshKind::nothing().without_tasks(),
-        );
-        let mut children: HashMap<Pid, Vec<Pid>> = HashMap::new();
-        for (pid, process) in self.system.processes() {
-            if let Some(parent) = process.parent() {
-                children.entry(parent).or_default().push(*pid);
-            }
-        }
-        let tree = |root: Pid| {
-            let mut members = vec![root];
-            let mut next = 0;
-            while let Some(pid) = members.get(next).copied() {
-                members.extend(children.get(&pid).into_iter().flatten());
-                next += 1;
-            }
-            members
-        };
-        let roots = self.watched.lock().clone();
-        let mut trees: BTreeMap<String, Vec<Pid>> = roots
-            .into_iter()
-            .map(|(name, root)| (name, tree(Pid::from_u32(root))))
-            .collect();
+        let (names, roots): (Vec<String>, Vec<u32>) =
+            self.watched.lock().clone().into_iter().unzip();
+        self.trees = names.into_iter().zip(trees(&roots)).collect();
         // The runner alone: its children are the trees of the others.
-        trees.insert("runner".to_owned(), vec![Pid::from_u32(std::process::id())]);
-        self.trees = trees;
+        self.trees
+            .insert("runner".to_owned(), vec![std::process::id()]);
     }
 
-    fn read(&mut self) -> Vec<Sample> {
-        let pids: Vec<Pid> = self.trees.values().flatten().copied().collect();
-        self.system.refresh_processes_specifics(
-            ProcessesToUpdate::Some(&pids),
-            true,
-            ProcessRefreshKind::nothing()
-                .with_memory()
-                .with_cpu()
-                .with_disk_usage()
-                .without_tasks(),
-        );
+    fn read(&self) -> Vec<Sample> {
         let at_ns = self.clock.now_ns();
         let device_memory = self.memory_by_process();
         let mut samples: Vec<Sample> = self
             .trees
             .iter()
-            .filter_map(|(name, members)| {
-                self.tree_sample(at_ns, name, members, device_memory.as_ref())
-            })
+            .filter_map(|(name, members)| tree_sample(at_ns, name, members, device_memory.as_ref()))
             .collect();
         samples.extend(self.device_samples(at_ns));
         samples
-    }
-
-    fn tree_sample(
-        &self,
-        at_ns: u64,
-        name: &str,
-        members: &[Pid],
-        device_memory: Option<&HashMap<u32, u64>>,
-    ) -> Option<Sample> {
-        let alive: Vec<_> = members
-            .iter()
-            .filter_map(|pid| self.system.process(*pid))
-            .collect();
-        if alive.is_empty() {
-            return None;
-        }
-        let ids: HashSet<u32> = members.iter().map(|pid| pid.as_u32()).collect();
-        Some(Sample {
-            at_ns,
-            subject: name.to_owned(),
-            rss_bytes: Some(alive.iter().map(|process| process.memory()).sum()),
-            cpu_ns: Some(
-                alive
-                    .iter()
-                    .map(|process| process.accumulated_cpu_time() * 1_000_000)
-                    .sum(),
-            ),
-            disk_read_bytes: Some(
-                alive
-                    .iter()
-                    .map(|process| process.disk_usage().total_read_bytes)
-                    .sum(),
-            ),
-            disk_written_bytes: Some(
-                alive
-                    .iter()
-                    .map(|process| process.disk_usage().total_written_bytes)
-                    .sum(),
-            ),
-            gpu_memory_bytes: device_memory.map(|memory| {
-                memory
-                    .iter()
-                    .filter(|(pid, _)| ids.contains(pid))
-                    .map(|(_, bytes)| bytes)
-                    .sum()
-            }),
-            gpu_utilisation_percent: None,
-            gpu_power_milliwatts: None,
-        })
     }
 
     /// Device memory by process over all devices; null without NVML or where the driver does not tell.
@@ -261,4 +181,33 @@ impl Sensors {
             })
             .collect()
     }
+}
+
+fn tree_sample(
+    at_ns: u64,
+    name: &str,
+    members: &[u32],
+    device_memory: Option<&HashMap<u32, u64>>,
+) -> Option<Sample> {
+    let alive: Vec<Usage> = members.iter().copied().filter_map(Usage::of).collect();
+    if alive.is_empty() {
+        return None;
+    }
+    Some(Sample {
+        at_ns,
+        subject: name.to_owned(),
+        rss_bytes: Some(alive.iter().map(|usage| usage.rss_bytes).sum()),
+        cpu_ns: Some(alive.iter().map(|usage| usage.cpu_ns).sum()),
+        disk_read_bytes: known_sum(alive.iter().map(|usage| usage.disk_read_bytes)),
+        disk_written_bytes: known_sum(alive.iter().map(|usage| usage.disk_written_bytes)),
+        gpu_memory_bytes: device_memory
+            .map(|memory| members.iter().filter_map(|pid| memory.get(pid)).sum()),
+        gpu_utilisation_percent: None,
+        gpu_power_milliwatts: None,
+    })
+}
+
+/// The sum of what is known; null where nothing is.
+fn known_sum(values: impl Iterator<Item = Option<u64>>) -> Option<u64> {
+    values.flatten().reduce(|sum, value| sum + value)
 }

@@ -24,6 +24,7 @@ mod start_error;
 mod strays;
 mod supervisor;
 mod symbols;
+mod usage;
 
 use std::sync::Arc;
 
@@ -39,6 +40,7 @@ pub use start_error::{StartError, StartErrorKind};
 pub use strays::{PROCESS_NAME_VARIABLE, RUN_ID_VARIABLE, Stray, carrying};
 pub use supervisor::{FolderError, RunSettings, Supervisor, SweepReport};
 pub use symbols::{Symbols, UnknownPort};
+pub use usage::{Usage, trees};
 
 /// The run's clock: ns since the run started.
 pub type NowNs = Arc<dyn Fn() -> u64 + Send + Sync>;

@@ -118,7 +118,7 @@ fn parse_stat(text: &str) -> Option<ProcessEntry> {
 }
 
 /// Id, name and the fields after the state of a process that is not dead.
-fn living(stat: &str) -> Option<(&str, &str, SplitAsciiWhitespace<'_>)> {
+pub(super) fn living(stat: &str) -> Option<(&str, &str, SplitAsciiWhitespace<'_>)> {
     let (pid, rest) = stat.split_once(" (")?;
     // The name may itself hold parentheses and spaces; no later field does.
     let (name, fields) = rest.rsplit_once(')')?;
