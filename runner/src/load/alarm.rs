@@ -43,26 +43,39 @@ impl Alarm {
         })
     }
 
-    /// Ready when the clock has reached `at_ns`; a second call with another time sets the timer anew.
-    pub(super) fn poll_until(&mut self, cx: &mut Context<'_>, at_ns: u64) -> Poll<()> {
+    /// Ready when it rings, with how much later than it was set to the thread has come to hear it. A call with another time sets it anew, unless
+    /// the time that it is set to has passed: that ring is on its way, and how long it takes is worth knowing.
+    pub(super) fn poll_ring(&mut self, cx: &mut Context<'_>, at_ns: u64) -> Poll<u64> {
         loop {
-            if self.clock.now_ns() >= at_ns {
-                return Poll::Ready(());
-            }
-            if self.set_to_ns != Some(at_ns) {
+            let now_ns = self.clock.now_ns();
+            let is_passed = self.set_to_ns.is_some_and(|set_ns| set_ns <= now_ns);
+            if self.set_to_ns != Some(at_ns) && !is_passed {
                 if self.set(at_ns).is_err() {
-                    // A timer that the kernel refuses: asking again at once keeps the schedule at the cost of CPU, which the heartbeat shows.
+                    // A timer that the kernel refuses: asking again at once keeps the schedule at the cost of CPU, which the report shows.
                     cx.waker().wake_by_ref();
-                    return Poll::Pending;
+                    return match now_ns.checked_sub(at_ns) {
+                        Some(late_ns) => Poll::Ready(late_ns),
+                        None => Poll::Pending,
+                    };
                 }
                 self.set_to_ns = Some(at_ns);
             }
             match ready!(self.timer.poll_read_ready(cx)) {
-                // It rang for an earlier setting. Nothing is read: setting the timer anew takes an unread expiry back.
+                // Nothing is read: setting the timer anew takes an unread expiry back.
                 Ok(mut ready) => ready.clear_ready(),
-                Err(_) => return Poll::Ready(()),
+                Err(_) => return Poll::Ready(0),
+            }
+            // Otherwise it rang for an earlier setting.
+            let now_ns = self.clock.now_ns();
+            if let Some(set_ns) = self.set_to_ns.take_if(|set_ns| *set_ns <= now_ns) {
+                return Poll::Ready(now_ns - set_ns);
             }
         }
+    }
+
+    /// Forgets what it is set to: a ring that nobody has waited for says nothing.
+    pub(super) fn forget(&mut self) {
+        self.set_to_ns = None;
     }
 
     fn set(&self, at_ns: u64) -> io::Result<()> {
@@ -84,6 +97,6 @@ impl Alarm {
 /// Waits until `at_ns`, once; not at all where the system has no timer to give.
 pub(super) async fn sleep_until(clock: RunClock, at_ns: u64) {
     if let Ok(mut alarm) = Alarm::new(clock) {
-        poll_fn(|cx| alarm.poll_until(cx, at_ns)).await;
+        poll_fn(|cx| alarm.poll_ring(cx, at_ns)).await;
     }
 }

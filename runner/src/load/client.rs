@@ -22,7 +22,6 @@ use tokio::{
 use super::{
     alarm::Alarm,
     driver::Driver,
-    heartbeat::Heartbeat,
     parser::{Beginning, ToParser, serve},
     request::{Head, Route},
     stops::Stops,
@@ -188,8 +187,7 @@ struct RequestThread {
     clock: RunClock,
     runtime: LocalRuntime,
     parser: Sender<ToParser>,
-    pacer: Rc<RefCell<Alarm>>,
-    beat: Rc<RefCell<Alarm>>,
+    alarm: Rc<RefCell<Alarm>>,
 }
 
 impl RequestThread {
@@ -200,15 +198,13 @@ impl RequestThread {
             .event_interval(TASKS_PER_LOOK)
             .build_local(LocalOptions::default())?;
         let entered = runtime.enter();
-        let pacer = Rc::new(RefCell::new(Alarm::new(clock)?));
-        let beat = Rc::new(RefCell::new(Alarm::new(clock)?));
+        let alarm = Rc::new(RefCell::new(Alarm::new(clock)?));
         drop(entered);
         Ok(Self {
             clock,
             runtime,
             parser,
-            pacer,
-            beat,
+            alarm,
         })
     }
 
@@ -250,7 +246,6 @@ impl RequestThread {
             opened: Cell::new(0),
             reads: Rc::default(),
         };
-        let reads = Rc::clone(&route.reads);
         let driver = Driver::new(
             route,
             turn.arrivals,
@@ -258,18 +253,15 @@ impl RequestThread {
             job.stops,
             self.parser.clone(),
             hand_backs_in,
-            Rc::clone(&self.pacer),
+            Rc::clone(&self.alarm),
         );
-        let (counts, heartbeat) = self.runtime.block_on(async {
-            let heartbeat = Heartbeat::start(Rc::clone(&self.beat), self.clock, reads);
-            // Without a budget: a burst of requests is written in one go, and the driver itself sees to it that streams get their turn.
-            let counts = unconstrained(driver.drive(turn.schedule)).await;
-            (counts, heartbeat.spread())
-        });
+        // Without a budget: a burst of requests is written in one go, and the driver itself sees to it that streams get their turn.
+        let counts = self
+            .runtime
+            .block_on(unconstrained(driver.drive(turn.schedule)));
         let request_thread_cpu_ns = thread_cpu_ns().saturating_sub(cpu_at_start_ns);
         let _ = self.parser.send(ToParser::Over {
             counts,
-            heartbeat,
             request_thread_cpu_ns,
         });
     }

@@ -6,7 +6,7 @@ use std::{
     future::{Future, poll_fn},
     rc::Rc,
     sync::mpsc::Sender,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use tokio::{sync::mpsc::UnboundedReceiver, task::spawn_local};
@@ -16,6 +16,8 @@ use super::{
     alarm::{Alarm, sleep_until},
     connection::{Connection, Pool},
     exchange::{End, Exchange, Intended, Stop},
+    heartbeat::Heartbeat,
+    histogram::Spread,
     inbox::{Inbox, Message},
     opening,
     parser::{HandBack, ToParser},
@@ -33,8 +35,10 @@ const LEAD_MAX_NS: u64 = 500_000_000;
 /// Opening the first connections may hold up the schedule's start for this long; after that the requests themselves find out.
 const FIRST_CONNECTIONS_NS: u64 = 4 * NS_PER_S;
 /// Finished requests are handed over at once where this has passed since the last time, else together when it has: handing over wakes the parser
-/// thread, the run's and the recorder's, one after another.
-const HAND_OVER_NS: u64 = 5_000_000;
+/// thread, the run's and the recorder's, one after another. As often as the sensors are read: nobody looks at rows more often.
+const HAND_OVER_NS: u64 = 100_000_000;
+/// Or when there are so many: they hold the bytes of their answers.
+const HAND_OVER_REQUESTS: usize = 64;
 /// Requests that are released in one go before streams get their turn.
 const RELEASES_AT_ONCE: usize = 32;
 
@@ -46,6 +50,8 @@ pub(super) struct Counts {
     pub(super) in_flight_peak: u32,
     pub(super) connections_opened: u32,
     pub(super) reconnects: u32,
+    /// How late the heartbeat came.
+    pub(super) heartbeat: Option<Spread>,
 }
 
 /// A request that waits for its time.
@@ -162,13 +168,16 @@ impl Driver {
                 }
             }
         }
-        poll_fn(|cx| self.poll(cx)).await;
+        self.alarm.borrow_mut().forget();
+        let mut heartbeat = Heartbeat::new(Rc::clone(&self.route.reads), self.route.clock.now_ns());
+        poll_fn(|cx| self.poll(cx, &mut heartbeat)).await;
         Counts {
             origin_ns,
             ended_ns: self.route.clock.now_ns(),
             in_flight_peak: self.in_flight_peak,
             connections_opened: self.route.opened.get(),
             reconnects: self.reconnects,
+            heartbeat: heartbeat.spread(),
         }
     }
 
@@ -189,7 +198,7 @@ impl Driver {
         self.lead_ns = (4 * slowest_ns).clamp(LEAD_MIN_NS, LEAD_MAX_NS);
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, cx: &mut Context<'_>, heartbeat: &mut Heartbeat) -> Poll<()> {
         loop {
             self.poll_stops(cx);
             while let Some(message) = self.inbox.poll_take(cx) {
@@ -235,16 +244,11 @@ impl Driver {
             if now_ns >= self.hand_over_ns {
                 self.hand_over(now_ns);
             }
-            let hand_over_ns = (!self.over.is_empty()).then_some(self.hand_over_ns);
-            let deadline_ns = self.deadlines.front().map(|&(at_ns, _)| at_ns);
-            let next_ns = [self.agenda.next_ns(), deadline_ns, hand_over_ns]
-                .into_iter()
-                .flatten()
-                .min();
-            match next_ns {
-                Some(next_ns) if self.alarm.borrow_mut().poll_until(cx, next_ns).is_ready() => {}
-                _ => return Poll::Pending,
-            }
+            // Deadlines and the next hand-over can wait for a beat.
+            let next_ns = self.agenda.next_ns().unwrap_or(u64::MAX);
+            let ring_ns = next_ns.min(heartbeat.due_ns());
+            let delay_ns = ready!(self.alarm.borrow_mut().poll_ring(cx, ring_ns));
+            heartbeat.beat(delay_ns, self.route.clock.now_ns());
         }
     }
 
@@ -441,10 +445,13 @@ impl Driver {
             return;
         };
         progress.requests_left -= 1;
+        let in_conversation = progress.in_conversation;
+        let is_over = progress.requests_left == 0;
         // Whether a conversation goes on, and with what, is known when the reply is parsed.
-        if progress.in_conversation {
+        if in_conversation || self.over.len() >= HAND_OVER_REQUESTS {
             self.hand_over(self.route.clock.now_ns());
-        } else if progress.requests_left == 0 {
+        }
+        if is_over && !in_conversation {
             self.arrival_over(arrival);
         }
     }

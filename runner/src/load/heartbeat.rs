@@ -1,70 +1,67 @@
 //! A 1 ms heartbeat on the request thread: how much later than due it comes is how long any stream may have waited to be stamped.
 //!
-//! A beat wakes the thread and so costs as much as a read. Where there is little to read it slows down, so that it is never most of the client's
-//! own CPU.
+//! Every ring of the thread's timer is a beat, whatever else it was set for, and the timer is set for a beat alone only where no other ring came for a
+//! period. Such a ring wakes the thread and so costs as much as a read: where there is little to read the heart slows down, so that it is never most of
+//! the client's own CPU.
 
-use std::{
-    cell::{Cell, RefCell},
-    future::poll_fn,
-    rc::Rc,
-};
+use std::{cell::Cell, rc::Rc};
 
-use super::{
-    alarm::Alarm,
-    histogram::{Histogram, Spread},
-};
-use crate::clock::RunClock;
+use super::histogram::{Histogram, Spread};
 
-/// Between two beats under load.
+/// Between two beats under load, at most.
 const PERIOD_NS: u64 = 1_000_000;
 /// And while streams bring less than [`READS_PER_BEAT`] in a period.
 const IDLE_PERIOD_NS: u64 = 5 * PERIOD_NS;
 /// Reads that make one beat cheap.
 const READS_PER_BEAT: u64 = 8;
 
-/// A beating heart. It stops when dropped.
+/// A beating heart.
 pub(super) struct Heartbeat {
-    delays: Rc<RefCell<Histogram>>,
-    task: tokio::task::JoinHandle<()>,
+    delays: Histogram,
+    due_ns: u64,
+    period_ns: u64,
+    /// What the thread has read.
+    reads: Rc<Cell<u64>>,
+    /// When the period was chosen, and how much had been read by then.
+    chosen_ns: u64,
+    reads_then: u64,
 }
 
 impl Heartbeat {
-    /// Starts to beat; `reads` counts what the thread has read. Must be called inside the request thread's runtime.
-    pub(super) fn start(alarm: Rc<RefCell<Alarm>>, clock: RunClock, reads: Rc<Cell<u64>>) -> Self {
-        let delays = Rc::new(RefCell::new(Histogram::new()));
-        let task = tokio::task::spawn_local(beat(alarm, clock, reads, Rc::clone(&delays)));
-        Self { delays, task }
+    /// Starts to beat at `now_ns`; `reads` counts what the thread has read.
+    pub(super) fn new(reads: Rc<Cell<u64>>, now_ns: u64) -> Self {
+        Self {
+            delays: Histogram::new(),
+            due_ns: now_ns + PERIOD_NS,
+            period_ns: PERIOD_NS,
+            chosen_ns: now_ns,
+            reads_then: reads.get(),
+            reads,
+        }
+    }
+
+    /// When the timer is to ring at the latest.
+    pub(super) fn due_ns(&self) -> u64 {
+        self.due_ns
+    }
+
+    /// The timer rang, so late. Beats that were missed meanwhile are one long delay, not many.
+    pub(super) fn beat(&mut self, delay_ns: u64, now_ns: u64) {
+        self.delays.add(delay_ns);
+        let in_ns = now_ns.saturating_sub(self.chosen_ns);
+        // Other rings may follow each other closely; so short a time says little of the load.
+        if in_ns >= PERIOD_NS {
+            let reads = self.reads.get();
+            self.period_ns = next_period_ns(reads - self.reads_then, in_ns);
+            self.chosen_ns = now_ns;
+            self.reads_then = reads;
+        }
+        self.due_ns = now_ns + self.period_ns;
     }
 
     /// How late the beats came so far.
     pub(super) fn spread(&self) -> Option<Spread> {
-        self.delays.borrow().spread()
-    }
-}
-
-impl Drop for Heartbeat {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn beat(
-    alarm: Rc<RefCell<Alarm>>,
-    clock: RunClock,
-    reads: Rc<Cell<u64>>,
-    delays: Rc<RefCell<Histogram>>,
-) {
-    let mut due_ns = clock.now_ns() + PERIOD_NS;
-    let mut period_ns = PERIOD_NS;
-    loop {
-        let reads_before = reads.get();
-        poll_fn(|cx| alarm.borrow_mut().poll_until(cx, due_ns)).await;
-        let now_ns = clock.now_ns();
-        let delay_ns = now_ns.saturating_sub(due_ns);
-        delays.borrow_mut().add(delay_ns);
-        period_ns = next_period_ns(reads.get() - reads_before, period_ns + delay_ns);
-        // Beats that were missed are one long delay, not many.
-        due_ns += period_ns * (1 + delay_ns / period_ns);
+        self.delays.spread()
     }
 }
 

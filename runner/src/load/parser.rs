@@ -9,7 +9,7 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 use super::{
     driver::Counts,
     exchange::{End, Exchange, Intended, Stop},
-    histogram::{Histogram, Spread},
+    histogram::Histogram,
     rows::make_row,
     turn::{Body, Conversation, Identity, LoadEvent, RequestFacts, TurnReport},
 };
@@ -29,7 +29,6 @@ pub(super) enum ToParser {
     /// The turn is over.
     Over {
         counts: Counts,
-        heartbeat: Option<Spread>,
         request_thread_cpu_ns: u64,
     },
 }
@@ -89,13 +88,12 @@ pub(super) fn serve(messages: Receiver<ToParser>, clock: RunClock) {
             (
                 ToParser::Over {
                     counts,
-                    heartbeat,
                     request_thread_cpu_ns,
                 },
                 current @ Some(_),
             ) => {
                 if let Some(progress) = current.take() {
-                    progress.report(counts, heartbeat, request_thread_cpu_ns);
+                    progress.report(counts, request_thread_cpu_ns);
                 }
             }
             // Nothing is told of a turn that has not begun.
@@ -222,7 +220,7 @@ impl Progress {
         unsent
     }
 
-    fn report(self, counts: Counts, heartbeat: Option<Spread>, request_thread_cpu_ns: u64) {
+    fn report(self, counts: Counts, request_thread_cpu_ns: u64) {
         let report = TurnReport {
             origin_ns: counts.origin_ns,
             ended_ns: counts.ended_ns,
@@ -232,7 +230,7 @@ impl Progress {
             connections_opened: counts.connections_opened,
             reconnects: counts.reconnects,
             lateness: self.lateness.spread(),
-            heartbeat,
+            heartbeat: counts.heartbeat,
             request_thread_cpu_ns,
             parser_thread_cpu_ns: thread_cpu_ns().saturating_sub(self.cpu_at_start_ns),
         };
