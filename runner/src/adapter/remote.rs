@@ -41,7 +41,7 @@ impl Servers {
     /// The servers of a backend; none where it has no remote tier.
     ///
     /// # Errors
-    /// In words, when a program is not found.
+    /// In words, when a program is not found, or a server cannot keep its data where the scenario wants it.
     pub(super) fn of(
         request: &Request<'_>,
         backend: &Backend,
@@ -54,7 +54,12 @@ impl Servers {
         match remote {
             Remote::Lm(lm) => Ok(match &lm.url {
                 Some(url) => Self::running(url),
-                None => lm_server(&name, python, lm.storage.unwrap_or(Storage::Memory)),
+                None => match lm.storage {
+                    None | Some(Storage::Memory) => lm_server(&name, python),
+                    Some(Storage::Disk) => {
+                        return Err("LMCache's `lm://` server keeps KV in its memory alone: 0.5.0 and 0.5.6 refuse a directory (`Unsupported device`)".into());
+                    }
+                },
             }),
             Remote::Redis(redis) => match &redis.url {
                 Some(url) => Ok(Self::running(url)),
@@ -97,20 +102,10 @@ impl Servers {
     }
 }
 
-fn lm_server(name: &str, python: &str, storage: Storage) -> Servers {
-    let place = match storage {
-        Storage::Memory => "cpu".to_owned(),
-        Storage::Disk => format!("{{run}}/data/{name}"),
-    };
+/// LMCache's own server. Its last argument is where it keeps its data: `cpu` is its memory.
+fn lm_server(name: &str, python: &str) -> Servers {
     let port = format!("{{port.{name}}}");
-    let command = [
-        python,
-        "-m",
-        "lmcache.v1.server",
-        "127.0.0.1",
-        &port,
-        &place,
-    ];
+    let command = [python, "-m", "lmcache.v1.server", "127.0.0.1", &port, "cpu"];
     let env = [
         ("PYTHONUNBUFFERED", "1"),
         ("LMCACHE_TRACK_USAGE", "false"),

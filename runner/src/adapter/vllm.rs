@@ -586,6 +586,14 @@ mod tests {
                 "no fp8",
             ),
             (
+                "backend.remote.lm.serde = \"cachegen\"\nlmcache.layer-wise = true",
+                "CacheGen takes whole chunks",
+            ),
+            (
+                "backend.remote.lm.storage = \"disk\"",
+                "in its memory alone",
+            ),
+            (
                 "backend.local-cpu.capacity = \"1GB\"\nlmcache = { layer-wise = true, mode = \"multiprocess\" }",
                 "layer by layer",
             ),

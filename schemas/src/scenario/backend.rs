@@ -135,7 +135,7 @@ pub struct Lm {
 pub enum Storage {
     /// In its memory.
     Memory,
-    /// In a directory.
+    /// In a directory. LMCache 0.5 has no server that does; the engine is skipped.
     Disk,
 }
 

@@ -81,6 +81,9 @@ fn settings(
         set("remote_url", json!(url));
         let serde = match backend.remote.as_ref().and_then(|remote| remote.serde()) {
             None | Some(Serde::Naive) => "naive",
+            Some(Serde::Cachegen) if lmcache.layer_wise == Some(true) => {
+                return Err("CacheGen takes whole chunks, and an engine that loads layer by layer hands over one layer at a time: LMCache 0.5.0 ends the engine at its first store, and 0.5.6 encodes in the same way".into());
+            }
             Some(Serde::Cachegen) => "cachegen",
             Some(Serde::Kivi) => "kivi",
             Some(Serde::Fp8) => {
