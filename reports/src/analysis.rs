@@ -440,10 +440,10 @@ pub struct CounterDelta {
     pub delta: f64,
 }
 
-/// Sensors of one process tree or device over time; every vector is as long as `at_ns`.
+/// Sensors of one process tree, one device or the host over time; every vector is as long as `at_ns`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ResourceSeries {
-    /// `engine`, `engine.lmcache`, `runner`, or `gpu-0`.
+    /// `engine`, `engine.lmcache`, `runner`, `gpu-0`, or `host`.
     pub subject: String,
     /// The engine it belongs to.
     pub engine_id: Option<u32>,
@@ -465,6 +465,8 @@ pub struct ResourceSeries {
     pub gpu_utilisation_percent: Vec<Option<u32>>,
     /// Device power.
     pub gpu_power_milliwatts: Vec<Option<u32>>,
+    /// Bytes over the host's loopback interface so far.
+    pub loopback_bytes: Vec<Option<u64>>,
 }
 
 /// What a sampled subject is.
@@ -479,6 +481,8 @@ pub enum SubjectRole {
     Runner,
     /// A whole device.
     Device,
+    /// The host.
+    Host,
 }
 
 /// Peaks of one engine over the run.

@@ -1,6 +1,6 @@
 //! Sensors over time, peaks of memory, and the lives of processes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::sample::Sample;
 
@@ -9,10 +9,16 @@ use crate::{
     facts::{Facts, Span},
 };
 
-/// One series for each process tree and device, in order of their first reading.
+/// One series for each process tree and device, and for the host, in order of their first reading. Devices that no engine of the run sees are left out.
 pub(crate) fn series(facts: &Facts<'_>) -> Vec<ResourceSeries> {
     let mut found: Vec<ResourceSeries> = Vec::new();
-    for sample in &facts.data.samples {
+    let others = others_devices(facts);
+    for sample in facts
+        .data
+        .samples
+        .iter()
+        .filter(|sample| !others(&sample.subject))
+    {
         let position = found
             .iter()
             .position(|series| series.subject == sample.subject);
@@ -36,8 +42,22 @@ pub(crate) fn series(facts: &Facts<'_>) -> Vec<ResourceSeries> {
         series
             .gpu_power_milliwatts
             .push(sample.gpu_power_milliwatts);
+        series.loopback_bytes.push(sample.loopback_bytes);
     }
     found
+}
+
+/// Whether a subject is a device of the host that was given to none of the engines. Where no plan says which it was, none is.
+fn others_devices(facts: &Facts<'_>) -> impl Fn(&str) -> bool {
+    let ours: BTreeSet<String> = facts
+        .data
+        .plan
+        .engines
+        .iter()
+        .flat_map(|engine| &engine.device_indices)
+        .map(|index| format!("gpu-{index}"))
+        .collect();
+    move |subject| !ours.is_empty() && subject.starts_with("gpu-") && !ours.contains(subject)
 }
 
 fn empty(facts: &Facts<'_>, subject: &str) -> ResourceSeries {
@@ -53,6 +73,7 @@ fn empty(facts: &Facts<'_>, subject: &str) -> ResourceSeries {
         gpu_memory_bytes: Vec::new(),
         gpu_utilisation_percent: Vec::new(),
         gpu_power_milliwatts: Vec::new(),
+        loopback_bytes: Vec::new(),
     }
 }
 
@@ -61,6 +82,7 @@ fn role(facts: &Facts<'_>, subject: &str) -> SubjectRole {
         Some(_) if subject.contains('.') => SubjectRole::Sidecar,
         Some(_) => SubjectRole::Engine,
         None if subject.starts_with("gpu-") => SubjectRole::Device,
+        None if subject == "host" => SubjectRole::Host,
         None => SubjectRole::Runner,
     }
 }

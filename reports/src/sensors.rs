@@ -33,6 +33,8 @@ pub(crate) fn samples_table(samples: &[Sample]) -> PolarsResult<DataFrame> {
                 sample.gpu_utilisation_percent
             }),
             narrow("gpu_power_milliwatts", |sample| sample.gpu_power_milliwatts),
+            wide("loopback_bytes", |sample| sample.loopback_bytes),
+            wide("stolen_ns", |sample| sample.stolen_ns),
         ],
     )
 }
@@ -48,13 +50,7 @@ pub(crate) fn samples_from(table: &DataFrame) -> Result<Vec<Sample>, ColumnError
                 .get(index)
                 .ok_or(ColumnError::Null("subject", index))?
                 .to_owned(),
-            rss_bytes: None,
-            cpu_ns: None,
-            disk_read_bytes: None,
-            disk_written_bytes: None,
-            gpu_memory_bytes: None,
-            gpu_utilisation_percent: None,
-            gpu_power_milliwatts: None,
+            ..Sample::default()
         });
     }
     macro_rules! fill {
@@ -66,6 +62,10 @@ pub(crate) fn samples_from(table: &DataFrame) -> Result<Vec<Sample>, ColumnError
     }
     fill!(u64: rss_bytes, cpu_ns, disk_read_bytes, disk_written_bytes, gpu_memory_bytes);
     fill!(u32: gpu_utilisation_percent, gpu_power_milliwatts);
+    // Folders from before the host was read have no such columns.
+    if table.column("stolen_ns").is_ok() {
+        fill!(u64: loopback_bytes, stolen_ns);
+    }
     Ok(samples)
 }
 

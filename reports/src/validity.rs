@@ -118,6 +118,8 @@ pub enum Flag {
         of: u64,
         most: String,
     },
+    /// The hypervisor gave others so much of the CPU time of all cores while something here wanted it.
+    CpuStolen { share: f64 },
     /// Block-layer reads were under half of the KV bytes loaded from a disk tier.
     ServedFromPageCache {
         engine: String,

@@ -1,4 +1,4 @@
-//! The sensors: a thread that reads memory, CPU and devices of the run's process trees at 10 Hz.
+//! The sensors: a thread that reads memory, CPU and devices of the run's process trees, and the host's counters, at 10 Hz.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -17,6 +17,7 @@ use schemas::sample::Sample;
 use crate::{
     clock::RunClock,
     event::EventKind,
+    host,
     process::{Usage, trees},
 };
 
@@ -70,6 +71,8 @@ impl Telemetry {
         let thread = std::thread::Builder::new()
             .name("telemetry".into())
             .spawn(move || {
+                // It gives way to the requests where both want a core.
+                let _ = rustix::process::nice(10);
                 let mut sensors = Sensors::new(clock, watched);
                 let mut count = 0;
                 while !stopped.load(Ordering::Relaxed) {
@@ -143,6 +146,13 @@ impl Sensors {
             .filter_map(|(name, members)| tree_sample(at_ns, name, members, device_memory.as_ref()))
             .collect();
         samples.extend(self.device_samples(at_ns));
+        samples.push(Sample {
+            at_ns,
+            subject: "host".to_owned(),
+            loopback_bytes: host::loopback_bytes(),
+            stolen_ns: host::stolen_ns(),
+            ..Sample::default()
+        });
         samples
     }
 
@@ -171,13 +181,10 @@ impl Sensors {
             .map(|(index, device)| Sample {
                 at_ns,
                 subject: format!("gpu-{index}"),
-                rss_bytes: None,
-                cpu_ns: None,
-                disk_read_bytes: None,
-                disk_written_bytes: None,
                 gpu_memory_bytes: device.memory_info().ok().map(|memory| memory.used),
                 gpu_utilisation_percent: device.utilization_rates().ok().map(|rates| rates.gpu),
                 gpu_power_milliwatts: device.power_usage().ok(),
+                ..Sample::default()
             })
             .collect()
     }
@@ -202,8 +209,7 @@ fn tree_sample(
         disk_written_bytes: known_sum(alive.iter().map(|usage| usage.disk_written_bytes)),
         gpu_memory_bytes: device_memory
             .map(|memory| members.iter().filter_map(|pid| memory.get(pid)).sum()),
-        gpu_utilisation_percent: None,
-        gpu_power_milliwatts: None,
+        ..Sample::default()
     })
 }
 

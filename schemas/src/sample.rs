@@ -4,12 +4,12 @@
 
 use serde::{Deserialize, Serialize};
 
-/// One reading of one process tree or one device: a line of `samples.jsonl`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// One reading of one process tree, one device, or the host: a line of `samples.jsonl`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// Nanoseconds since the run started.
     pub at_ns: u64,
-    /// `engine`, `engine.lmcache`, `runner`, or `gpu-0`.
+    /// `engine`, `engine.lmcache`, `runner`, `gpu-0`, or `host`.
     pub subject: String,
     /// Resident memory of the whole process tree.
     pub rss_bytes: Option<u64>,
@@ -25,6 +25,10 @@ pub struct Sample {
     pub gpu_utilisation_percent: Option<u32>,
     /// Device power.
     pub gpu_power_milliwatts: Option<u32>,
+    /// Bytes that passed the host's loopback interface so far, whoever sent them; of `host` alone.
+    pub loopback_bytes: Option<u64>,
+    /// CPU time of all cores that the hypervisor has given to others so far, while a process here wanted it; of `host` alone.
+    pub stolen_ns: Option<u64>,
 }
 
 /// One counter of one process, scraped at the edge of an experiment's turn on an engine: a line of `counters.jsonl`.

@@ -105,13 +105,9 @@ fn device_sample(at_ns: u64, mib: u64) -> Sample {
     Sample {
         at_ns,
         subject: "gpu-0".to_owned(),
-        rss_bytes: None,
-        cpu_ns: None,
-        disk_read_bytes: None,
-        disk_written_bytes: None,
         gpu_memory_bytes: Some(mib << 20),
         gpu_utilisation_percent: Some(3),
-        gpu_power_milliwatts: None,
+        ..Sample::default()
     }
 }
 

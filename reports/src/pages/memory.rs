@@ -39,6 +39,9 @@ pub(crate) fn pages(view: &View<'_>) -> Pages {
         panel(view, "read from disk", Quantity::Bytes, |series| {
             growth(&series.disk_read_bytes)
         }),
+        panel(view, "over loopback", Quantity::Bytes, |series| {
+            growth(&series.loopback_bytes)
+        }),
     ]
     .into_iter()
     .flatten()
@@ -62,7 +65,7 @@ pub(crate) fn pages(view: &View<'_>) -> Pages {
         blocks,
         how_to_read: Some(
             "shaded spans are experiments. RSS is of the whole process tree, sidecars apart (thin lines). Disk bytes are those of the block layer since the first \
-             reading: what the page cache serves is not in them. An engine's device memory is that of all its devices. A device is busy while any kernel runs on it, however little of it that fills."
+             reading: what the page cache serves is not in them. Loopback bytes are the whole host's, whoever sent them: KV on its way to a server beside the engine, and requests. An engine's device memory is that of all its devices. A device is busy while any kernel runs on it, however little of it that fills."
                 .to_owned(),
         ),
     }])

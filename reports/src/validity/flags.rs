@@ -9,6 +9,9 @@ use crate::{
     analysis::EngineResult, facts::Facts, frame, metrics, stats, validity::Flag, values::Comparison,
 };
 
+/// Stolen share of the CPU time of all cores that is worth telling.
+const STOLEN_SHARE: f64 = 0.05;
+
 /// What a reader should know of an experiment although it may be believed.
 pub(crate) fn flags(facts: &Facts<'_>, experiment: u32, engines: &[EngineResult]) -> Vec<Flag> {
     let mut flags = Vec::new();
@@ -45,6 +48,7 @@ pub(crate) fn flags(facts: &Facts<'_>, experiment: u32, engines: &[EngineResult]
         flags.push(Flag::Unpaired);
     }
     flags.extend(half_width(facts, experiment, engines, trials));
+    flags.extend(cpu_stolen(facts, experiment));
     for engine in ran {
         let name = || facts.engine_name(engine.engine_id).to_owned();
         flags.extend(overlapped(facts, experiment, engine.engine_id));
@@ -173,6 +177,32 @@ fn overlapped(facts: &Facts<'_>, experiment: u32, engine_id: u32) -> Option<Flag
         requests: overlapping,
         of,
     })
+}
+
+/// More of the CPU time of all cores was stolen in the experiment's turns than [`STOLEN_SHARE`].
+fn cpu_stolen(facts: &Facts<'_>, experiment: u32) -> Option<Flag> {
+    let cores = facts.data.manifest.host.cores?;
+    let readings: Vec<(u64, u64)> = facts
+        .data
+        .samples
+        .iter()
+        .filter_map(|sample| Some((sample.at_ns, sample.stolen_ns?)))
+        .collect();
+    let (mut stolen_ns, mut wall_ns) = (0, 0);
+    for (.., turn) in facts.all_turns().filter(|turn| turn.0 == experiment) {
+        let span = facts.span(turn)?;
+        let mut within = readings
+            .iter()
+            .filter(|(at_ns, _)| (span.from_ns..=span.to_ns).contains(at_ns));
+        if let Some(first) = within.next()
+            && let Some(last) = within.next_back()
+        {
+            stolen_ns += last.1.saturating_sub(first.1);
+            wall_ns += last.0 - first.0;
+        }
+    }
+    let share = stolen_ns as f64 / (wall_ns as f64 * f64::from(cores));
+    (share > STOLEN_SHARE).then_some(Flag::CpuStolen { share })
 }
 
 /// Block-layer reads under half of the KV bytes loaded, where the disk is the only tier.

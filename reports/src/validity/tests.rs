@@ -321,6 +321,26 @@ fn failures_missing_evidence_and_counted_tokens_are_flagged() {
 }
 
 #[test]
+fn stolen_cpu_time_is_told() {
+    let with = |stolen_ns: u64| {
+        let mut data = MadeUp::new(3).data();
+        data.manifest.host.cores = Some(2);
+        data.samples = [(0, 0), (10 * S, stolen_ns)]
+            .into_iter()
+            .map(|(at_ns, stolen)| Sample {
+                at_ns: S + at_ns,
+                subject: "host".to_owned(),
+                stolen_ns: Some(5 * S + stolen),
+                ..Sample::default()
+            })
+            .collect();
+        crate::analyse(&data).experiments[0].flags.clone()
+    };
+    assert!(!with(S).contains(&Flag::CpuStolen { share: 0.05 }));
+    assert!(with(2 * S).contains(&Flag::CpuStolen { share: 0.1 }));
+}
+
+#[test]
 fn a_disk_that_was_not_read_is_the_page_cache() {
     let with = |read_bytes: u64| {
         let mut made_up = MadeUp::new(1);
@@ -332,13 +352,8 @@ fn a_disk_that_was_not_read_is_the_page_cache() {
             .map(|(at_ns, read)| Sample {
                 at_ns,
                 subject: "lmcache".to_owned(),
-                rss_bytes: None,
-                cpu_ns: None,
                 disk_read_bytes: Some(7_000_000 + read),
-                disk_written_bytes: None,
-                gpu_memory_bytes: None,
-                gpu_utilisation_percent: None,
-                gpu_power_milliwatts: None,
+                ..Sample::default()
             })
             .collect();
         let flags = crate::analyse(&data).experiments[0].flags.clone();

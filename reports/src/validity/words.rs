@@ -228,6 +228,11 @@ impl Display for Flag {
                 count(*requests),
                 count(*of)
             ),
+            Self::CpuStolen { share } => write!(
+                f,
+                "the hypervisor gave others {} of this host's CPU time while it was wanted here: times are longer for it",
+                crate::phrase::percent(*share)
+            ),
             Self::ServedFromPageCache {
                 engine,
                 read_bytes,

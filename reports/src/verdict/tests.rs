@@ -136,12 +136,7 @@ fn memory_needs_a_sensor() {
             at_ns,
             subject: subject.to_owned(),
             rss_bytes: Some(rss_bytes),
-            cpu_ns: None,
-            disk_read_bytes: None,
-            disk_written_bytes: None,
-            gpu_memory_bytes: None,
-            gpu_utilisation_percent: None,
-            gpu_power_milliwatts: None,
+            ..Sample::default()
         });
     }
     let result = crate::analyse(&data).expectations.pop().unwrap();

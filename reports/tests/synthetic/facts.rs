@@ -106,6 +106,7 @@ pub(super) fn resources(spec: &Spec, noise: &mut ChaCha8Rng, end_ns: u64) -> Vec
                 gpu_memory_bytes: gpu,
                 gpu_utilisation_percent: vec![None; 1500],
                 gpu_power_milliwatts: vec![None; 1500],
+                loopback_bytes: vec![None; 1500],
             });
         };
         add(
