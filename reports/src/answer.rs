@@ -1,7 +1,7 @@
 //! The scenario's question answered in one sentence.
 
 use schemas::{
-    plan::Tier,
+    plan::{EnginePlan, Tier},
     scenario::{Metric, Phase, Requests},
 };
 
@@ -109,6 +109,17 @@ enum Than {
     OwnCold,
 }
 
+impl Than {
+    /// The engine that a run compares with.
+    fn baseline(engine: &EnginePlan, requests: Requests) -> Self {
+        match (engine.baseline, requests) {
+            (true, Requests::Cold) => Self::FirstReading,
+            (true, _) => Self::Recomputing,
+            (false, _) => Self::Engine(engine.name.clone()),
+        }
+    }
+}
+
 /// What an event did: what was so before it, and what of the requests after it.
 fn of_event(facts: &Facts<'_>, headline: &[HeadlineRow], row: &HeadlineRow) -> Answer {
     let (experiment, engine) = (row.experiment, row.engine_id);
@@ -169,15 +180,15 @@ fn of_event(facts: &Facts<'_>, headline: &[HeadlineRow], row: &HeadlineRow) -> A
 }
 
 fn of_row(facts: &Facts<'_>, experiments: &[ExperimentAnalysis], row: &HeadlineRow) -> Answer {
-    let compared = experiments
+    let experiment = experiments
         .iter()
-        .find(|experiment| experiment.experiment == row.experiment)
-        .and_then(|experiment| {
-            with_baseline(facts, experiment, row).or_else(|| with_own_cold(facts, experiment, row))
-        });
-    let subject = subject(facts, row);
-    let sentence = match &compared {
-        Some(compared) => compared.sentence(&subject),
+        .find(|experiment| experiment.experiment == row.experiment);
+    let compared = experiment.and_then(|experiment| {
+        with_baseline(facts, experiment, row).or_else(|| with_own_cold(facts, experiment, row))
+    });
+    let done = subject(facts, row, row.warm_requests);
+    let mut sentence = match &compared {
+        Some(compared) => compared.sentence(&done),
         None => {
             let found = row.warm_s.or(row.cold_s);
             let time = found.map_or_else(
@@ -186,11 +197,17 @@ fn of_row(facts: &Facts<'_>, experiments: &[ExperimentAnalysis], row: &HeadlineR
             );
             let trials = found.map_or(0, |found| u64::from(found.n));
             format!(
-                "{subject} gave the first token after {time} ({}); there is nothing to compare it with.",
+                "{done} gave the first token after {time} ({}); there is nothing to compare it with.",
                 counted(trials, "trial", "trials")
             )
         }
     };
+    if let Some(batched) = experiment.and_then(|experiment| as_one_step(facts, experiment, row)) {
+        sentence = format!(
+            "{sentence} {}",
+            batched.sentence(&subject(facts, row, Requests::Batched))
+        );
+    }
     Answer {
         sentence,
         experiment: Some(row.experiment),
@@ -216,11 +233,7 @@ fn with_baseline(
         other: row.baseline_warm_s?,
         ratio: row.ratio?,
         paired,
-        than: match (baseline.baseline, row.warm_requests) {
-            (true, Requests::Cold) => Than::FirstReading,
-            (true, _) => Than::Recomputing,
-            (false, _) => Than::Engine(baseline.name.clone()),
-        },
+        than: Than::baseline(baseline, row.warm_requests),
     })
 }
 
@@ -251,9 +264,43 @@ fn with_own_cold(
     })
 }
 
+/// Where reused requests were also sent with others as one step: how that compares with the baseline.
+fn as_one_step(
+    facts: &Facts<'_>,
+    experiment: &ExperimentAnalysis,
+    row: &HeadlineRow,
+) -> Option<Compared> {
+    if row.warm_requests == Requests::Batched {
+        return None;
+    }
+    let baseline = facts.engine(row.baseline_id?)?;
+    let found = |engine_id| {
+        let mut engines = experiment.engines.iter();
+        engines
+            .find(|engine| engine.engine_id == engine_id)?
+            .estimate(Metric::Ttft, Requests::Batched)
+    };
+    let (own, other) = (found(row.engine_id)?, found(row.baseline_id?)?);
+    let comparison = Comparison::of(
+        facts,
+        row.experiment,
+        row.engine_id,
+        row.baseline_id?,
+        Metric::Ttft,
+    );
+    Some(Compared {
+        own: own.estimate,
+        other: other.estimate,
+        ratio: comparison.ratio(&own.per_trial, &other.per_trial)?,
+        paired: comparison.paired,
+        than: Than::baseline(baseline, Requests::Batched),
+    })
+}
+
 /// What was done, as the sentence's beginning.
-fn subject(facts: &Facts<'_>, row: &HeadlineRow) -> String {
+fn subject(facts: &Facts<'_>, row: &HeadlineRow, requests: Requests) -> String {
     let tokens = count(u64::from(row.context_tokens));
+    let a = article(&tokens);
     let engine = facts.engine(row.engine_id);
     let place = engine.map_or_else(String::new, |engine| place(&engine.tiers));
     let from = if place.is_empty() {
@@ -266,8 +313,8 @@ fn subject(facts: &Facts<'_>, row: &HeadlineRow) -> String {
     } else {
         format!("with {place} behind the engine")
     };
-    match row.warm_requests {
-        Requests::Reused | Requests::All => format!("Reusing a {tokens}-token context {from}"),
+    match requests {
+        Requests::Reused | Requests::All => format!("Reusing {a} {tokens}-token context {from}"),
         Requests::Grown => {
             format!("Going on in a context that grew to {tokens} tokens, {keeping},")
         }
@@ -277,8 +324,18 @@ fn subject(facts: &Facts<'_>, row: &HeadlineRow) -> String {
             )
         }
         Requests::Cold => {
-            format!("Reading a {tokens}-token context for the first time, {keeping},")
+            format!("Reading {a} {tokens}-token context for the first time, {keeping},")
         }
+    }
+}
+
+/// Eight, eleven and eighteen begin with a vowel, and so do their thousands.
+fn article(number: &str) -> &'static str {
+    let leading = number.split(',').next().unwrap_or_default();
+    if leading.starts_with('8') || matches!(leading, "11" | "18") {
+        "an"
+    } else {
+        "a"
     }
 }
 
@@ -389,6 +446,16 @@ mod tests {
             ratio: estimate(ratio, interval),
             paired: true,
             than: Than::Recomputing,
+        }
+    }
+
+    #[test]
+    fn numbers_that_begin_with_a_vowel_have_an() {
+        for an in ["8", "8,192", "80,000", "11,000", "18,432"] {
+            assert_eq!(article(an), "an", "{an}");
+        }
+        for a in ["4,096", "1,100", "110", "16,384", "118,000"] {
+            assert_eq!(article(a), "a", "{a}");
         }
     }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use schemas::{
     manifest::Ending,
     plan::{EventAction, Happened, Skipped},
-    row::Outcome,
+    row::{Outcome, RequestKind, Row},
     sample::Edge,
     scenario::{Goodput, Metric, Phase, Requests},
 };
@@ -112,6 +112,30 @@ fn a_run_gives_exactly_the_numbers_worked_out_by_hand() {
     assert_eq!(
         analysis.answer.sentence,
         "Reusing a 4,096-token context from host memory gave the first token 4.0 times sooner (0.100 s instead of 0.400 s; 95 % interval 3.1 to 5.1; 3 paired trials)."
+    );
+}
+
+#[test]
+fn the_answer_tells_what_became_of_requests_in_one_step_with_others() {
+    let last_as_one_step = |row: &mut Row| {
+        if row.request_id == 2 {
+            row.kind = RequestKind::Batched;
+        }
+    };
+    let made_up = MadeUp::new(3)
+        .each(0, last_as_one_step)
+        .each(1, last_as_one_step);
+    let sentence = made_up.analyse().answer.sentence;
+    let (reused, batched) = sentence.split_once(". Sending ").expect("both are told");
+    assert!(
+        reused.starts_with("Reusing a 4,096-token context"),
+        "{reused}"
+    );
+    assert!(
+        batched.starts_with(
+            "a reused and a fresh prompt of 4,096 tokens as one step, with host memory behind the engine, gave the first token 4.0 times sooner ("
+        ),
+        "{batched}"
     );
 }
 
