@@ -603,6 +603,8 @@ pub struct TurnHealth {
 pub struct Warning {
     /// What is the matter.
     pub text: String,
+    /// The experiment whose reason or flag it is; null where it is about the run.
+    pub experiment: Option<u32>,
     /// What to do about it.
     pub advice: Option<String>,
     /// Log lines that belong to it.

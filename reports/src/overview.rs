@@ -130,6 +130,7 @@ fn shortest(value: f64) -> String {
 pub(crate) fn warnings(facts: &Facts<'_>, experiments: &[ExperimentAnalysis]) -> Vec<Warning> {
     let plain = |text: String| Warning {
         text,
+        experiment: None,
         advice: None,
         lines: Vec::new(),
     };
@@ -142,12 +143,14 @@ pub(crate) fn warnings(facts: &Facts<'_>, experiments: &[ExperimentAnalysis]) ->
                 "The run could not go on: {}",
                 lines.next().unwrap_or_default()
             ),
+            experiment: None,
             advice: None,
             lines: lines.collect(),
         });
     } else if let Some(partial) = facts.data.partial() {
         warnings.push(Warning {
             text: format!("The run is partial: {partial}"),
+            experiment: None,
             advice: Some("What is shown is what was measured until then.".to_owned()),
             lines: Vec::new(),
         });
@@ -163,6 +166,7 @@ pub(crate) fn warnings(facts: &Facts<'_>, experiments: &[ExperimentAnalysis]) ->
                         .as_deref()
                         .unwrap_or("nothing is known of how")
                 ),
+                experiment: None,
                 advice: None,
                 lines: process.last_lines.clone(),
             });
@@ -172,6 +176,7 @@ pub(crate) fn warnings(facts: &Facts<'_>, experiments: &[ExperimentAnalysis]) ->
         for reason in &experiment.invalid {
             warnings.push(Warning {
                 text: format!("{} is INVALID: {reason}", experiment.label),
+                experiment: Some(experiment.experiment),
                 advice: Some(reason.advice().to_owned()),
                 lines: Vec::new(),
             });
@@ -179,7 +184,10 @@ pub(crate) fn warnings(facts: &Facts<'_>, experiments: &[ExperimentAnalysis]) ->
     }
     for experiment in experiments {
         for flag in &experiment.flags {
-            warnings.push(plain(format!("{}: {flag}", experiment.label)));
+            warnings.push(Warning {
+                experiment: Some(experiment.experiment),
+                ..plain(format!("{}: {flag}", experiment.label))
+            });
         }
     }
     warnings.extend(failures(facts));
@@ -220,6 +228,7 @@ fn failures(facts: &Facts<'_>) -> Vec<Warning> {
                 crate::number::counted(requests, "request", "requests"),
                 facts.engine_name(engine_id)
             ),
+            experiment: None,
             advice: None,
             lines: detail.lines().map(str::to_owned).collect(),
         })

@@ -1,7 +1,7 @@
 //! Warnings and failures, each with its advice and the log's last lines, and where every experiment stands.
 
 use crate::{
-    analysis::{ExperimentAnalysis, State},
+    analysis::{ExperimentAnalysis, State, Warning},
     block::{Block, Cell, Column, Page, Row, Table},
     number::{count, counted},
     verdict::Verdict,
@@ -16,7 +16,9 @@ pub(crate) fn pages(view: &View<'_>) -> Pages {
     let mut blocks = Vec::new();
     let standing = standing(view);
     let reasons = undecided(view);
-    for warning in &analysis.warnings {
+    // What an experiment's own reasons and flags say is in the table.
+    let of_the_run = |warning: &&Warning| warning.experiment.is_none();
+    for warning in analysis.warnings.iter().filter(of_the_run) {
         blocks.push(Block::Heading(warning.text.clone()));
         blocks.extend(warning.advice.clone().map(Block::Paragraph));
         if !warning.lines.is_empty() {

@@ -172,6 +172,7 @@ pub(super) fn warnings(spec: &Spec) -> Vec<Warning> {
     if spec.empty {
         warnings.push(Warning {
             text: "lmcache never answered: exit code 1".to_owned(),
+            experiment: None,
             advice: Some("Read logs/lmcache.log; the last lines are below.".to_owned()),
             lines: vec![
                 "Traceback (most recent call last):".to_owned(),
@@ -183,6 +184,7 @@ pub(super) fn warnings(spec: &Spec) -> Vec<Warning> {
     if spec.failures {
         warnings.push(Warning {
             text: "4 % of the requests failed (12 of 300)".to_owned(),
+            experiment: None,
             advice: Some("Their rows have the reason in `detail`.".to_owned()),
             lines: Vec::new(),
         });
