@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// Names that rows and samples use for something else.
-const RESERVED: [&str; 2] = ["runner", "gpu"];
+const RESERVED: [&str; 3] = ["runner", "gpu", "host"];
 
 pub(super) fn check(root: &Node<'_>, engine: &EngineFacts<'_>, problems: &mut Problems) {
     name(engine, problems);
@@ -19,12 +19,11 @@ pub(super) fn check(root: &Node<'_>, engine: &EngineFacts<'_>, problems: &mut Pr
 }
 
 fn name(engine: &EngineFacts<'_>, problems: &mut Problems) {
-    let stem = engine.name.split('-').next().unwrap_or_default();
     let numbered = engine
         .name
         .strip_prefix("gpu-")
         .is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit()));
-    if engine.name == stem && RESERVED.contains(&stem) || numbered {
+    if RESERVED.contains(&engine.name) || numbered {
         problems.relation(
             Diagnostic::error(
                 engine.node.key_span(),
